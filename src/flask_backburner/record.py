@@ -1,0 +1,135 @@
+"""Jobs as values: what a job is, how far it is, and how an attempt can end. No IO."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class State(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def done(self) -> bool:
+        """Whether the job is over for good."""
+        return self in FINAL
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED, State.FAILED}),
+    State.RUNNING: FINAL | {State.QUEUED},
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+"""From each state, those that may follow it."""
+
+RESCUES = 3
+"""So many times a job is run again after its worker died; then it is ``lost``."""
+
+
+class Progress(Struct, frozen=True):
+    """How far a job is: ``current`` of ``total`` in the task's own unit, and what it does now."""
+
+    current: float | None = None
+    total: float | None = None
+    message: str | None = None
+    phase: str | None = None
+
+    @property
+    def fraction(self) -> float | None:
+        """From 0 to 1; ``None`` while the total is unknown, never a guess."""
+        if self.current is None or not self.total or self.total < 0:
+            return None
+        return min(1.0, max(0.0, self.current / self.total))
+
+
+class Fault(Struct, frozen=True):
+    """Why a job failed.
+
+    ``code`` is one of the codes listed in the documentation. ``message`` may be shown to the
+    job's user only if ``public``; otherwise it and ``traceback`` are for operators.
+    """
+
+    code: str
+    message: str
+    public: bool = False
+    traceback: str | None = None
+
+
+class Line(Struct, frozen=True):
+    """One line of a job's log. ``id`` counts from 1 within the job; 0 before it is stored."""
+
+    at: datetime
+    level: str
+    text: str
+    id: int = 0
+
+
+class Succeeded(Struct, frozen=True):
+    """The function returned; ``result`` is what it returned, encoded."""
+
+    result: bytes
+
+
+class Failed(Struct, frozen=True):
+    """The attempt failed and there is no other."""
+
+    fault: Fault
+
+
+class Cancelled(Struct, frozen=True):
+    """The attempt stopped because its job was cancelled."""
+
+
+class Released(Struct, frozen=True):
+    """The worker gives the job back unfinished; it counts neither as a failure nor as a crash.
+
+    ``started`` is false for a job that was claimed but whose function was never called: its
+    attempt is taken back.
+    """
+
+    started: bool = True
+
+
+Outcome = Succeeded | Failed | Cancelled | Released
+"""How an attempt ended."""
+
+
+class JobRecord(Struct, frozen=True):
+    """Everything about a job but its arguments, result and log, as it was at one moment."""
+
+    id: str
+    task: str
+    queue: str
+    priority: int
+    state: State
+    version: int
+    fence: int
+    attempt: int
+    crashes: int
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    updated_at: datetime
+    progress: Progress
+    progressed_at: datetime | None
+    cancel_requested: bool
+    fault: Fault | None
+    worker: str | None
+    last_line: int
+
+    @property
+    def done(self) -> bool:
+        return self.state in FINAL

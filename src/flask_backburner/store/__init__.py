@@ -1,0 +1,1 @@
+"""Where jobs live: the one truth about them."""

@@ -1,0 +1,219 @@
+"""Store: the seam between what is done with jobs and where they live."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct
+
+from ..record import JobRecord, Line, Outcome, Progress, State
+
+LINES_KEPT = 1000
+"""So many of the newest log lines of a job are kept."""
+
+
+class NewJob(Struct, frozen=True):
+    """A job to be added. ``arguments`` are encoded; ``run_at`` is in seconds since the epoch."""
+
+    id: str
+    task: str
+    arguments: bytes
+    queue: str = "default"
+    priority: int = 0
+    run_at: float | None = None
+
+
+class Claim(Struct, frozen=True):
+    """A job in the hands of one worker. Who speaks for it shows ``id`` and ``fence``."""
+
+    id: str
+    fence: int
+    task: str
+    queue: str
+    attempt: int
+    arguments: bytes
+
+
+class Report(Struct, frozen=True):
+    """News of a running job: its progress if that changed, and new log lines."""
+
+    claim: Claim
+    progress: Progress | None = None
+    lines: tuple[Line, ...] = ()
+
+
+class Settlement(Struct, frozen=True):
+    """How the attempt of a claimed job ended."""
+
+    claim: Claim
+    outcome: Outcome
+
+
+class Turn(Struct, frozen=True):
+    """What a worker gets back from its turn.
+
+    ``refused`` holds the claims, of those settled or reported, that are not this worker's any
+    more: nothing was recorded for them and their code is to stop. ``cancelling`` holds the ids
+    of this worker's running jobs for which a cancel was asked.
+    """
+
+    claimed: tuple[Claim, ...] = ()
+    refused: tuple[Claim, ...] = ()
+    cancelling: tuple[str, ...] = ()
+
+
+class Mark(Struct, frozen=True):
+    """What a watcher compares: a job's version and the number of its last log line."""
+
+    version: int
+    last_line: int
+    state: State
+
+
+class Presence(ABC):
+    """A worker's sign of life. While it is there, nobody rescues the worker's jobs."""
+
+    worker: str
+
+    @abstractmethod
+    def started(self, claim: Claim) -> bool:
+        """Note that the claim's function is about to be called; false if it is held no more.
+
+        What is noted here counts as a crash if the worker dies before the claim is settled; a
+        claim that is not noted is taken back without blame. Called by the thread that runs the
+        job, so it must be cheap. Outlives the death of the process.
+        """
+
+    @abstractmethod
+    def leave(self) -> None:
+        """Give up the sign of life, last of all. Jobs still held are then rescued by others.
+
+        Repeatable.
+        """
+
+
+class Store(ABC):
+    """Where the jobs of one namespace live, and the only truth about them, time and life.
+
+    Every verb is complete when it returns and atomic: it happens wholly or, when it raises, not
+    at all. Any number of threads and processes may call any verb at any time. All raise
+    ``StoreError`` (``StoreBusy``, ``StoreFull``, ``StoreCorrupt``) when the store cannot be
+    used.
+    """
+
+    @abstractmethod
+    def now(self) -> float:
+        """The store's time, in seconds since the epoch."""
+
+    @abstractmethod
+    def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
+        """Add jobs, all or none, as ``queued``; when this returns they are durable.
+
+        Raises ``QueueFull`` when more than ``limit`` jobs of the namespace would be queued. A
+        job whose ``run_at`` is none or past may run at once.
+        """
+
+    @abstractmethod
+    def get(self, id: str) -> JobRecord:
+        """The job as it is now. Raises ``JobNotFound``."""
+
+    @abstractmethod
+    def marks(self, ids: Collection[str]) -> dict[str, Mark]:
+        """What watchers compare, of those of the jobs that exist. A job's version never falls."""
+
+    @abstractmethod
+    def find(
+        self,
+        *,
+        state: State | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[JobRecord]:
+        """The newest jobs that fit, newest first, at most ``limit``.
+
+        ``before`` is the id of a job: only jobs added before it are given, so the last id of a
+        page leads to the next. Raises ``JobNotFound`` when there is no job ``before``.
+        """
+
+    @abstractmethod
+    def result(self, id: str) -> bytes | None:
+        """The encoded result of a succeeded job, else ``None``."""
+
+    @abstractmethod
+    def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
+        """The log lines kept of a job whose number is above ``after``, oldest first."""
+
+    @abstractmethod
+    def counters(self) -> dict[tuple[str, State], int]:
+        """How many jobs of each queue are in each state, without counting them."""
+
+    @abstractmethod
+    def join(self) -> Presence:
+        """Enlist a worker under a new name. It lives until it leaves or its process dies."""
+
+    @abstractmethod
+    def turn(
+        self,
+        presence: Presence,
+        *,
+        settled: Sequence[Settlement] = (),
+        reports: Sequence[Report] = (),
+        room: int = 0,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] = (),
+    ) -> Turn:
+        """Record what happened and claim what there is room for, in one transaction.
+
+        First the reports, then the settlements. An entry counts only while its job is running
+        under the entry's fence; otherwise it is refused and changes nothing, so a repeat is
+        refused too. A released job is ``queued`` again at once, or ``cancelled`` if that was
+        asked. What was settled is durable when this returns.
+
+        Then at most ``room`` jobs become ``running``, held by this worker, each with a fence
+        one higher than before: those of ``queues`` (none: all) and ``tasks`` that may run now,
+        by falling priority, oldest first. No job is ever claimed twice under one fence.
+
+        With nothing to record and nothing to claim it writes nothing.
+        """
+
+    @abstractmethod
+    def request_cancel(self, id: str) -> JobRecord:
+        """Cancel a queued job; ask the holder of a running one to stop.
+
+        A running job stays ``running`` with ``cancel_requested`` until it has stopped. A job
+        that is over or being cancelled already stays as it is. Durable when this returns.
+        Raises ``JobNotFound``.
+        """
+
+    @abstractmethod
+    def rescue(self) -> int:
+        """Take up the jobs of workers that died; gives back how many.
+
+        A job that had started is a crash: it is queued again within half a second, or
+        ``failed`` as ``lost`` after ``RESCUES`` of them. One that had not loses the attempt. A
+        job for which a cancel was asked is ``cancelled``.
+        """
+
+    @abstractmethod
+    def elect(self, role: str) -> bool:
+        """Whether this store object holds the role, now that it has tried to.
+
+        At most one holds it at any time, until it resigns or its process dies. Repeatable.
+        """
+
+    @abstractmethod
+    def resign(self, role: str) -> None:
+        """Give up a role. Repeatable."""
+
+    @abstractmethod
+    def tend(self) -> None:
+        """Housekeeping that no request should wait for; a worker calls it now and then."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give everything back: connections, locks, roles. Repeatable. A later verb reopens."""
+
+

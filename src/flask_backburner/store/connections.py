@@ -1,0 +1,251 @@
+"""Connections to one SQLite file: opened on demand, lent for a call, safe across forks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from ..errors import StoreBusy, StoreCorrupt, StoreError, StoreFull
+from .gate import Gate
+
+READERS_KEPT = 4
+BUSY_SECONDS = 5.0
+CACHED_STATEMENTS = 256
+
+
+class Connections:
+    """One writer, used by whoever holds the gate, and a few readers, each lent for a call.
+
+    ``prepare`` is called with the first connection to a file, under the gate; ``forked`` in a
+    child process, where what was opened before the fork must not be used.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        prepare: Callable[[sqlite3.Connection], None],
+        forked: Callable[[], None],
+    ) -> None:
+        self.path = path
+        self.gate = Gate(path + ".gate")
+        self._prepare = prepare
+        self._forked = forked
+        self._writer: sqlite3.Connection | None = None
+        self._readers: list[sqlite3.Connection] = []
+        self._lent = 0
+        self._returned = threading.Condition()
+        self._file: tuple[int, int] | None = None
+        self._pid = os.getpid()
+        _all.add(self)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The writer inside a transaction, alone on the machine; commits, or rolls back."""
+        with translated(self.path), self.gate.held():
+            connection = self._current_writer()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from; its user fetches all, so that no read stays open."""
+        with translated(self.path):
+            connection = self._lend()
+            try:
+                yield connection
+            finally:
+                self._take_back(connection)
+
+    @contextmanager
+    def checkpointing(self, busy_seconds: float) -> Iterator[sqlite3.Connection]:
+        """A connection of its own under the gate, which waits only so long for readers."""
+        with translated(self.path), self.gate.held():
+            self._current_writer()
+            connection = self._open(busy_seconds)
+            try:
+                yield connection
+            finally:
+                connection.close()
+
+    def _current_writer(self) -> sqlite3.Connection:
+        """Only under the gate."""
+        self._notice_change()
+        if self._writer is None:
+            writer = self._open(BUSY_SECONDS)
+            try:
+                self._prepare(writer)
+            except BaseException:
+                writer.close()
+                raise
+            self._file = identity(self.path)
+            self._writer = writer
+        return self._writer
+
+    def _lend(self) -> sqlite3.Connection:
+        self._notice_change()
+        if self._file is None:
+            with self.gate.held():
+                self._current_writer()
+        with self._returned:
+            self._lent += 1
+            reader = self._readers.pop() if self._readers else None
+        try:
+            return reader or self._open(BUSY_SECONDS)
+        except BaseException:
+            self._one_back()
+            raise
+
+    def _take_back(self, reader: sqlite3.Connection) -> None:
+        with self._returned:
+            keep = self._file is not None and len(self._readers) < READERS_KEPT
+            if keep:
+                self._readers.append(reader)
+        if not keep:
+            reader.close()
+        self._one_back()
+
+    def _one_back(self) -> None:
+        with self._returned:
+            self._lent -= 1
+            self._returned.notify_all()
+
+    def _open(self, busy_seconds: float) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
+        # Commits are made durable outside the gate (see durability.py); checkpoints are made
+        # only under the gate, because SQLite before 3.51.3 can corrupt a file otherwise.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        return connection
+
+    def _notice_change(self) -> None:
+        """Let go of a file that was deleted or replaced, and of connections of a parent."""
+        if self._pid != os.getpid():
+            self.abandon()
+        if self._file is not None and identity(self.path) != self._file:
+            self._file = None
+            writer, self._writer = self._writer, None
+            with self._returned:
+                stale, self._readers = self._readers, []
+            for connection in (*stale, *filter(None, [writer])):
+                connection.close()
+
+    def close(self) -> None:
+        """Close all connections once they are back; the next call opens them again."""
+        with self.paused():
+            pass
+        self.gate.close()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Wait for all that are lent, close them, and lend none for the time being.
+
+        The last close makes a checkpoint, so it happens under the gate.
+        """
+        with ExitStack() as stack:
+            with suppress(StoreBusy):  # better closed without the gate than forked open
+                stack.enter_context(self.gate.held())
+            stack.enter_context(self._returned)
+            self._returned.wait_for(lambda: self._lent == 0, timeout=BUSY_SECONDS)
+            for connection in (*self._readers, *filter(None, [self._writer])):
+                connection.close()
+            self._readers, self._writer, self._file = [], None, None
+            yield
+
+    def abandon(self) -> None:
+        """Forget everything in a forked child, closing only what is safe to close there."""
+        self._pid = os.getpid()
+        # To close a parent's connection, or to let it be collected, would drop the parent's
+        # locks: they are kept open until the child ends.
+        _abandoned.extend((*self._readers, *filter(None, [self._writer])))
+        self._readers, self._writer, self._file = [], None, None
+        self._lent = 0
+        self._returned = threading.Condition()
+        self.gate.renew()
+        self._forked()
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """Which file is at a path: device and inode; ``None`` if there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """SQLite's errors in our terms, with what to do about them."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(error, path) from error
+    except OSError as error:
+        raise StoreError(
+            f"The job store {path} cannot be used: {error}. Make its folder writable, or set "
+            "BACKBURNER_URL to a file in a folder that is."
+        ) from error
+
+
+def _translate(error: sqlite3.Error, path: str) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = code & 0xFF if code is not None else None
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"The job store {path} is locked by another program. Try again later.")
+    if primary == sqlite3.SQLITE_FULL:
+        return StoreFull(f"No room is left for the job store {path}. Free some, then try again.")
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreCorrupt(
+            f"The job store {path} is damaged or is no SQLite file ({error}). Move it aside "
+            "together with its -wal and -shm files, then restart."
+        )
+    return StoreError(
+        f"The job store {path} cannot be used: {error}. Make the file and its folder writable, "
+        "or set BACKBURNER_URL to another file."
+    )
+
+
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_abandoned: list[sqlite3.Connection | ExitStack] = []
+_forking = threading.local()
+
+
+def _before_fork() -> None:
+    stack = _forking.stack = ExitStack()
+    for connections in list(_all):
+        stack.enter_context(connections.paused())
+
+
+def _after_fork_in_parent() -> None:
+    _forking.stack.close()
+
+
+def _after_fork_in_child() -> None:
+    # The stack's locks are the parent's: it is kept, as to unwind it here would free them.
+    _abandoned.append(_forking.stack)
+    for connections in list(_all):
+        connections.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

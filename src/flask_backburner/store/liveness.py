@@ -1,0 +1,162 @@
+"""Liveness: who is alive, told by locks that the kernel frees when their holder dies."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from struct import Struct
+
+from ..errors import StoreError
+from .base import Claim, Presence
+from .locks import open_lock, try_lock, unlock
+
+SLOT = Struct("=?q23s")  # started, fence, id
+SLOTS = 4096
+_STARTED_AT = 0
+
+
+class FilePresence(Presence):
+    """A worker's locked file, with a slot for each job that it holds.
+
+    The file is mapped into memory, so a slot is written by a store to memory, without a system
+    call, and outlives the process.
+    """
+
+    def __init__(self, path: str, worker: str) -> None:
+        self.worker = worker
+        self.path = path
+        fd = open_lock(path + ".new")
+        os.truncate(fd, SLOT.size * SLOTS)
+        if not try_lock(fd):
+            os.close(fd)
+            raise StoreError(f"The new lock file {path}.new is held already; is it on a local disk?")
+        # Under its own name only once it is locked, lest it be taken for a dead worker's.
+        os.rename(path + ".new", path)
+        self._fd: int | None = fd
+        self._slots = mmap.mmap(fd, SLOT.size * SLOTS)
+        self._free = list(range(0, SLOT.size * SLOTS, SLOT.size))
+        self._taken: dict[tuple[str, int], int] = {}
+
+    @property
+    def capacity(self) -> int:
+        """How many more jobs can be held."""
+        return len(self._free)
+
+    def hold(self, claims: tuple[Claim, ...]) -> None:
+        """Give each new claim a slot."""
+        for claim in claims:
+            at = self._free.pop()
+            SLOT.pack_into(self._slots, at, False, claim.fence, claim.id.encode())
+            self._taken[claim.id, claim.fence] = at
+
+    def started(self, claim: Claim) -> bool:
+        at = self._taken.get((claim.id, claim.fence))
+        if at is None:
+            return False
+        self._slots[at + _STARTED_AT] = 1
+        return True
+
+    def drop(self, claims: list[Claim]) -> None:
+        """Free the slots of claims that are settled, or not this worker's any more."""
+        for claim in claims:
+            at = self._taken.pop((claim.id, claim.fence), None)
+            if at is not None:
+                self._slots[at + _STARTED_AT] = 0
+                self._free.append(at)
+
+    def leave(self) -> None:
+        if self._fd is not None:
+            os.unlink(self.path)
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the file without a trace: for a forked child, whose parent is still alive."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            self._slots.close()
+            os.close(fd)
+
+
+class Liveness:
+    """The folder of the workers' files and of the roles' locks, of one namespace."""
+
+    def __init__(self, folder: str, namespace: int) -> None:
+        self.folder = folder
+        self._prefix = f"worker-{namespace}-"
+        self._role = f"role-{namespace}-"
+        self._roles: dict[str, int] = {}
+        self._presences: list[FilePresence] = []
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+
+    def join(self) -> FilePresence:
+        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        presence = FilePresence(os.path.join(self.folder, self._prefix + name), name)
+        self._presences.append(presence)
+        return presence
+
+    def workers(self) -> list[str]:
+        """The workers that have a file, alive or dead."""
+        return [
+            name.removeprefix(self._prefix)
+            for name in os.listdir(self.folder)
+            if name.startswith(self._prefix) and not name.endswith(".new")
+        ]
+
+    def dead(self) -> Iterator[tuple[str, frozenset[tuple[str, int]]]]:
+        """Each dead worker with the id and fence of the jobs that it had started.
+
+        Its file goes when the iteration moves on: by then its jobs must have been rescued.
+        """
+        for worker in self.workers():
+            path = os.path.join(self.folder, self._prefix + worker)
+            try:
+                fd = os.open(path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            try:
+                # Somebody else may have removed it between the opening and the locking.
+                if try_lock(fd) and os.fstat(fd).st_nlink:
+                    yield worker, _started(os.pread(fd, SLOT.size * SLOTS, 0))
+                    os.unlink(path)
+            finally:
+                os.close(fd)
+
+    def elect(self, role: str) -> bool:
+        if role in self._roles:
+            return True
+        fd = open_lock(os.path.join(self.folder, self._role + role))
+        if try_lock(fd):
+            self._roles[role] = fd
+            return True
+        os.close(fd)
+        return False
+
+    def resign(self, role: str) -> None:
+        fd = self._roles.pop(role, None)
+        if fd is not None:
+            unlock(fd)
+            os.close(fd)
+
+    def close(self) -> None:
+        for role in list(self._roles):
+            self.resign(role)
+        while self._presences:
+            self._presences.pop().leave()
+
+    def forget(self) -> None:
+        """Close everything in a forked child without giving up what the parent holds."""
+        while self._presences:
+            self._presences.pop().forget()
+        while self._roles:
+            os.close(self._roles.popitem()[1])
+
+
+def _started(slots: bytes) -> frozenset[tuple[str, int]]:
+    return frozenset(
+        (id.rstrip(b"\0").decode(), fence)
+        for started, fence, id in SLOT.iter_unpack(slots)
+        if started
+    )

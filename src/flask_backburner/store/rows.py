@@ -1,0 +1,52 @@
+"""A job's row, read as a record."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ..clock import moment
+from ..record import Fault, JobRecord, Progress, State
+
+COLUMNS = """
+    jobs.id, task, queue, priority, state, version, fence, attempt, crashes,
+    created_at, run_at, started_at, finished_at, updated_at,
+    current, total, jobs.message, phase, progressed_at,
+    cancel_requested, code, faults.message, public, traceback, worker, last_line
+"""
+
+
+def read_record(row: tuple[Any, ...]) -> JobRecord:
+    """The record of a row of ``COLUMNS``."""
+    (
+        id, task, queue, priority, state, version, fence, attempt, crashes,
+        created_at, run_at, started_at, finished_at, updated_at,
+        current, total, message, phase, progressed_at,
+        cancel_requested, code, fault, public, traceback, worker, last_line,
+    ) = row  # fmt: skip
+    return JobRecord(
+        id=id,
+        task=task,
+        queue=queue,
+        priority=priority,
+        state=State(state),
+        version=version,
+        fence=fence,
+        attempt=attempt,
+        crashes=crashes,
+        created_at=moment(created_at),
+        run_at=moment(run_at),
+        started_at=_moment(started_at),
+        finished_at=_moment(finished_at),
+        updated_at=moment(updated_at),
+        progress=Progress(current, total, message, phase),
+        progressed_at=_moment(progressed_at),
+        cancel_requested=bool(cancel_requested),
+        fault=None if code is None else Fault(code, fault, bool(public), traceback),
+        worker=worker,
+        last_line=last_line,
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)

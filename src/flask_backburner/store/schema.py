@@ -1,0 +1,98 @@
+"""The database's schema, as steps from one version to the next."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from ..errors import StoreError
+
+STEPS: Sequence[str] = (
+    """
+    CREATE TABLE namespaces (
+        namespace INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    );
+
+    CREATE TABLE jobs (
+        seq INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        namespace INTEGER NOT NULL,
+        task TEXT NOT NULL,
+        queue TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        ready INTEGER NOT NULL,  -- 0 while run_at is still to come
+        version INTEGER NOT NULL DEFAULT 1,
+        fence INTEGER NOT NULL DEFAULT 0,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        crashes INTEGER NOT NULL DEFAULT 0,
+        cancel_requested INTEGER NOT NULL DEFAULT 0,
+        created_at REAL NOT NULL,
+        run_at REAL NOT NULL,
+        started_at REAL,
+        finished_at REAL,
+        updated_at REAL NOT NULL,
+        worker TEXT,
+        current NUMERIC,
+        total NUMERIC,
+        message TEXT,
+        phase TEXT,
+        progressed_at REAL,
+        last_line INTEGER NOT NULL DEFAULT 0
+    );
+
+    -- Partial indexes over live rows only: finished jobs cost nothing to a claim.
+    CREATE INDEX jobs_ready ON jobs (namespace, queue, priority DESC, seq, task)
+        WHERE state = 'queued' AND ready = 1;
+    CREATE INDEX jobs_scheduled ON jobs (namespace, run_at)
+        WHERE state = 'queued' AND ready = 0;
+    CREATE INDEX jobs_running ON jobs (namespace, worker)
+        WHERE state = 'running';
+    CREATE INDEX jobs_cancelling ON jobs (worker)
+        WHERE state = 'running' AND cancel_requested = 1;
+
+    -- Beside the jobs, so that the rows that every claim and status touches stay small.
+    CREATE TABLE arguments (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE results (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE faults (
+        seq INTEGER PRIMARY KEY,
+        code TEXT NOT NULL,
+        message TEXT NOT NULL,
+        public INTEGER NOT NULL,
+        traceback TEXT
+    );
+    CREATE TABLE lines (
+        seq INTEGER NOT NULL,
+        line INTEGER NOT NULL,
+        at REAL NOT NULL,
+        level TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (seq, line)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE counters (
+        namespace INTEGER NOT NULL,
+        queue TEXT NOT NULL,
+        state TEXT NOT NULL,
+        jobs INTEGER NOT NULL,
+        PRIMARY KEY (namespace, queue, state)
+    ) WITHOUT ROWID;
+    """,
+)
+"""Step N leads from version N to N + 1. A released step is never changed."""
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[str] = STEPS) -> None:
+    """Bring the database to the newest version; each step commits together with its number.
+
+    Raises ``StoreError`` if the database is of a later version than this package knows.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(steps):
+        raise StoreError(
+            f"The job store has schema version {version}, and this Flask-Backburner knows only "
+            f"{len(steps)}. Update Flask-Backburner to at least the version that wrote it."
+        )
+    for number, step in enumerate(steps[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; COMMIT")

@@ -1,0 +1,364 @@
+"""SQLiteStore: jobs in a SQLite file, shared by all processes of a machine."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Sequence
+
+from ..clock import Clock, moment
+from ..errors import JobNotFound, QueueFull
+from ..record import JobRecord, Line, Progress, State
+from . import claims
+from .base import LINES_KEPT, Mark, NewJob, Presence, Report, Settlement, Store, Turn
+from .connections import Connections, translated
+from .durability import LogSync
+from .liveness import FilePresence, Liveness
+from .rows import COLUMNS, read_record
+from .schema import migrate
+
+CHECKPOINT_BYTES = 16 << 20
+CHECKPOINT_RETRY_BYTES = 4 << 20
+CHECKPOINT_PATIENCE = 0.05
+
+
+class SQLiteStore(Store):
+    """Jobs in the SQLite file at ``path``, those of one ``namespace``.
+
+    With ``durable`` what is acknowledged survives a power cut; without, the end of any process
+    but not of the machine. Beside the file live ``<path>.gate`` and the folder
+    ``<path>.live``.
+    """
+
+    def __init__(
+        self, path: str, namespace: str, *, durable: bool = True, clock: Clock | None = None
+    ) -> None:
+        self.path = os.path.abspath(path)
+        self.namespace = namespace
+        self._clock = clock or Clock()
+        self._connections = Connections(self.path, self._prepare, self._forked)
+        self._log = LogSync(self.path) if durable else None
+        self._number = 0
+        self._live: Liveness | None = None
+        self._checkpoint_at = CHECKPOINT_BYTES
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection)
+        connection.execute(
+            "INSERT INTO namespaces (name) VALUES (?) ON CONFLICT DO NOTHING", (self.namespace,)
+        )
+        (self._number,) = connection.execute(
+            "SELECT namespace FROM namespaces WHERE name = ?", (self.namespace,)
+        ).fetchone()
+
+    def _forked(self) -> None:
+        if self._log:
+            self._log.renew()
+        live, self._live = self._live, None
+        if live:
+            live.forget()
+
+    def _sync(self) -> None:
+        if self._log:
+            with translated(self.path):
+                self._log.sync()
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
+        now = self.now()
+        with self._connections.writing() as connection:
+            self._check_room(connection, len(jobs), limit)
+            (last,) = connection.execute("SELECT max(seq) FROM jobs").fetchone()
+            first = (last or 0) + 1
+            connection.executemany(
+                """
+                INSERT INTO jobs (seq, id, namespace, task, queue, priority, state, ready,
+                                  created_at, run_at, updated_at)
+                VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)
+                """,
+                [
+                    (
+                        seq,
+                        job.id,
+                        self._number,
+                        job.task,
+                        job.queue,
+                        job.priority,
+                        job.run_at is None or job.run_at <= now,
+                        now,
+                        now if job.run_at is None else job.run_at,
+                        now,
+                    )
+                    for seq, job in enumerate(jobs, first)
+                ],
+            )
+            connection.executemany(
+                "INSERT INTO arguments (seq, data) VALUES (?, ?)",
+                [(seq, job.arguments) for seq, job in enumerate(jobs, first)],
+            )
+            changes = claims.Changes()
+            for job in jobs:
+                changes.count(job.queue, None, State.QUEUED)
+            changes.write(connection, self._number)
+        self._sync()
+        return [_as_added(job, now) for job in jobs]
+
+    def _check_room(self, connection: sqlite3.Connection, more: int, limit: int) -> None:
+        (queued,) = connection.execute(
+            "SELECT coalesce(sum(jobs), 0) FROM counters WHERE namespace = ? AND state = 'queued'",
+            (self._number,),
+        ).fetchone()
+        if queued + more > limit:
+            raise QueueFull(queued, limit)
+
+    def get(self, id: str) -> JobRecord:
+        with self._connections.reading() as connection:
+            return self._get(connection, id)
+
+    def _get(self, connection: sqlite3.Connection, id: str) -> JobRecord:
+        rows = connection.execute(
+            f"""
+            SELECT {COLUMNS}
+            FROM jobs LEFT JOIN faults USING (seq)
+            WHERE id = ? AND namespace = ?
+            """,
+            (id, self._number),
+        ).fetchall()
+        if not rows:
+            raise JobNotFound(id)
+        return read_record(rows[0])
+
+    def marks(self, ids: Collection[str]) -> dict[str, Mark]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                f"""
+                SELECT id, version, last_line, state
+                FROM jobs
+                WHERE id IN ({", ".join("?" * len(ids))}) AND namespace = ?
+                """,
+                (*ids, self._number),
+            ).fetchall()
+        return {id: Mark(version, line, State(state)) for id, version, line, state in rows}
+
+    def find(
+        self,
+        *,
+        state: State | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[JobRecord]:
+        wanted = {"state": state, "task": task, "queue": queue}
+        chosen = {column: value for column, value in wanted.items() if value is not None}
+        with self._connections.reading() as connection:
+            end = self._seq(connection, before) if before is not None else 1 << 62
+            rows = connection.execute(
+                f"""
+                SELECT {COLUMNS}
+                FROM jobs LEFT JOIN faults USING (seq)
+                WHERE namespace = ? AND seq < ?
+                {" ".join(f"AND {column} = ?" for column in chosen)}
+                ORDER BY seq DESC
+                LIMIT ?
+                """,
+                (self._number, end, *chosen.values(), limit),
+            ).fetchall()
+        return [read_record(row) for row in rows]
+
+    def _seq(self, connection: sqlite3.Connection, id: str) -> int:
+        rows = connection.execute(
+            "SELECT seq FROM jobs WHERE id = ? AND namespace = ?", (id, self._number)
+        ).fetchall()
+        if not rows:
+            raise JobNotFound(id)
+        return int(rows[0][0])
+
+    def result(self, id: str) -> bytes | None:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                """
+                SELECT coalesce(results.data, x'6e756c6c')  -- null
+                FROM jobs LEFT JOIN results USING (seq)
+                WHERE id = ? AND namespace = ? AND state = 'succeeded'
+                """,
+                (id, self._number),
+            ).fetchall()
+        return bytes(rows[0][0]) if rows else None
+
+    def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                """
+                SELECT line, at, level, text
+                FROM lines
+                WHERE seq = ? AND line > ?
+                ORDER BY line
+                LIMIT ?
+                """,
+                (self._seq(connection, id), after, limit),
+            ).fetchall()
+        return [Line(moment(at), level, text, line) for line, at, level, text in rows]
+
+    def counters(self) -> dict[tuple[str, State], int]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                "SELECT queue, state, jobs FROM counters WHERE namespace = ?", (self._number,)
+            ).fetchall()
+        return {(queue, State(state)): jobs for queue, state, jobs in rows if jobs}
+
+    def join(self) -> Presence:
+        return self._liveness().join()
+
+    def _liveness(self) -> Liveness:
+        if self._live is None:
+            with self._connections.reading():  # which learns the namespace's number
+                self._live = Liveness(self.path + ".live", self._number)
+        return self._live
+
+    def turn(
+        self,
+        presence: Presence,
+        *,
+        settled: Sequence[Settlement] = (),
+        reports: Sequence[Report] = (),
+        room: int = 0,
+        queues: Collection[str] | None = None,
+        tasks: Collection[str] = (),
+    ) -> Turn:
+        assert isinstance(presence, FilePresence)
+        wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
+        if not settled and not reports:
+            with self._connections.reading() as connection:
+                cancelling = claims.cancelling(connection, presence.worker)
+                if not claims.any_work(connection, wish, self.now()):
+                    return Turn(cancelling=cancelling)
+        with self._connections.writing() as connection:
+            now = self.now()
+            changes = claims.Changes()
+            refused = claims.record(connection, reports, now)
+            refused += claims.settle(connection, settled, now, changes)
+            claimed = claims.claim(connection, wish, presence.worker, now, changes)
+            changes.write(connection, self._number)
+            cancelling = claims.cancelling(connection, presence.worker)
+        presence.hold(claimed)
+        presence.drop([entry.claim for entry in settled] + refused)
+        if settled:
+            self._sync()
+        return Turn(claimed, tuple(refused), cancelling)
+
+    def request_cancel(self, id: str) -> JobRecord:
+        now = self.now()
+        with self._connections.writing() as connection:
+            changes = claims.Changes()
+            record = self._get(connection, id)
+            if record.state is State.QUEUED:
+                connection.execute(
+                    """
+                    UPDATE jobs
+                    SET state = 'cancelled', cancel_requested = 1, version = version + 1,
+                        finished_at = :now, updated_at = :now
+                    WHERE id = :id
+                    """,
+                    {"now": now, "id": id},
+                )
+                changes.count(record.queue, State.QUEUED, State.CANCELLED)
+            elif record.state is State.RUNNING and not record.cancel_requested:
+                connection.execute(
+                    """
+                    UPDATE jobs
+                    SET cancel_requested = 1, version = version + 1, updated_at = :now
+                    WHERE id = :id
+                    """,
+                    {"now": now, "id": id},
+                )
+            changes.write(connection, self._number)
+            record = self._get(connection, id)
+        self._sync()
+        return record
+
+    def rescue(self) -> int:
+        rescued = 0
+        for worker, started in self._liveness().dead():
+            rescued += self._rescue(worker, started)
+        for worker in self._without_file():
+            rescued += self._rescue(worker, None)
+        return rescued
+
+    def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> int:
+        with self._connections.writing() as connection:
+            changes = claims.Changes()
+            rescued = claims.rescue(
+                connection, self._number, worker, started, self.now(), changes
+            )
+            changes.write(connection, self._number)
+        self._sync()
+        return rescued
+
+    def _without_file(self) -> list[str]:
+        """Holders of running jobs whose file is gone, as when the folder was deleted."""
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT worker FROM jobs WHERE namespace = ? AND state = 'running'",
+                (self._number,),
+            ).fetchall()
+        holders = {worker for (worker,) in rows}
+        return sorted(holders.difference(self._liveness().workers())) if holders else []
+
+    def elect(self, role: str) -> bool:
+        return self._liveness().elect(role)
+
+    def resign(self, role: str) -> None:
+        if self._live:
+            self._live.resign(role)
+
+    def tend(self) -> None:
+        """Make a checkpoint once the log is large; readers in its way make it wait."""
+        try:
+            size = os.path.getsize(self.path + "-wal")
+        except FileNotFoundError:
+            return
+        if size < self._checkpoint_at:
+            self._checkpoint_at = min(self._checkpoint_at, size + CHECKPOINT_BYTES)
+            return
+        with self._connections.checkpointing(CHECKPOINT_PATIENCE) as connection:
+            (blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._checkpoint_at = size + CHECKPOINT_RETRY_BYTES if blocked else CHECKPOINT_BYTES
+
+    def close(self) -> None:
+        if self._live:
+            self._live.close()
+        self._connections.close()
+        if self._log:
+            self._log.close()
+
+
+def _as_added(job: NewJob, now: float) -> JobRecord:
+    created = moment(now)
+    return JobRecord(
+        id=job.id,
+        task=job.task,
+        queue=job.queue,
+        priority=job.priority,
+        state=State.QUEUED,
+        version=1,
+        fence=0,
+        attempt=0,
+        crashes=0,
+        created_at=created,
+        run_at=created if job.run_at is None else moment(job.run_at),
+        started_at=None,
+        finished_at=None,
+        updated_at=created,
+        progress=Progress(),
+        progressed_at=None,
+        cancel_requested=False,
+        fault=None,
+        worker=None,
+        last_line=0,
+    )
+
