@@ -1,0 +1,1 @@
+"""What the tests share: real servers, a real browser, waiting, and traces that jobs leave."""
