@@ -1,0 +1,159 @@
+"""One way down: a file of the package imports only from the files above it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "flask_backburner"
+PACKAGE = "flask_backburner"
+
+# From the ground up. A new file takes its place here.
+LAYERS = [
+    "errors",
+    "clock",
+    "record",
+    "codec",
+    "settings",
+    "store",
+    "store.base",
+    "store.memory",
+    "store.locks",
+    "store.gate",
+    "store.liveness",
+    "store.schema",
+    "store.connections",
+    "store.durability",
+    "store.rows",
+    "store.claims",
+    "store.sqlite",
+    "engine",
+    "engine.base",
+    "document",
+    "context",
+    "signals",
+    "installation",
+    "job",
+    "task",
+    "runner",
+    "upkeep",
+    "engine.local",
+    "web",
+    "testing",
+    "gunicorn",
+    "cli",
+    "extension",
+    "__init__",
+]
+
+# Optional packages may be imported where they are used, in the one file named for them.
+OPTIONAL: dict[str, set[str]] = {}
+
+# JSON only: nothing that a stored or sent byte could turn into code.
+FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "yaml"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement: by which file, of which module, in a function or not."""
+
+    file: str
+    line: int
+    module: str
+    inside: bool
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def name_of(path: Path) -> str:
+    """The file's name in ``LAYERS``."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+TREES = {name_of(path): ast.parse(path.read_text(), path) for path in SOURCE.rglob("*.py")}
+
+
+def imports_of(name: str) -> Iterator[Import]:
+    """Every import in the file, relative ones resolved."""
+    inside = {
+        node
+        for function in ast.walk(TREES[name])
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for module in modules_of(name, node):
+                yield Import(name, node.lineno, module, node in inside)
+
+
+def modules_of(name: str, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    base = base_of(name, node)
+    for alias in node.names:
+        inner = f"{base}.{alias.name}".removeprefix(f"{PACKAGE}.")
+        yield f"{PACKAGE}.{inner}" if inner in TREES else base
+
+
+def base_of(name: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    folder = name.split(".") if is_package(name) else name.split(".")[:-1]
+    kept = [PACKAGE, *folder][: len(folder) + 2 - node.level]
+    return ".".join([*kept, *filter(None, [node.module])])
+
+
+def is_package(name: str) -> bool:
+    return (SOURCE / name.replace(".", "/")).is_dir()
+
+
+def own(module: str) -> str | None:
+    """The layer that a module of ours is; None for what is not ours."""
+    if module == PACKAGE:
+        return "__init__"
+    return module.removeprefix(f"{PACKAGE}.") if module.startswith(f"{PACKAGE}.") else None
+
+
+ALL = [found for name in sorted(TREES) for found in imports_of(name)]
+OURS = [(found, layer) for found in ALL if (layer := own(found.module))]
+
+
+def test_every_file_has_its_layer() -> None:
+    assert sorted(set(TREES) - set(LAYERS)) == []
+
+
+def test_every_layer_is_a_file() -> None:
+    assert sorted(set(LAYERS) - set(TREES)) == []
+
+
+def test_files_import_only_from_the_files_above() -> None:
+    place = {name: number for number, name in enumerate(LAYERS)}
+    upward = [str(found) for found, layer in OURS if place[layer] >= place[found.file]]
+    assert upward == []
+
+
+def test_functions_import_nothing_but_optional_packages() -> None:
+    lazy = [found for found in ALL if found.inside]
+    allowed = {(file, module) for file, modules in OPTIONAL.items() for module in modules}
+    wrong = [str(i) for i in lazy if (i.file, i.module.split(".")[0]) not in allowed]
+    assert wrong == []
+
+
+def test_nothing_can_turn_data_into_code() -> None:
+    modules = [str(i) for i in ALL if i.module.split(".")[0] in FORBIDDEN_MODULES]
+    calls = [
+        f"{name}:{node.lineno} calls {node.func.id}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in FORBIDDEN_CALLS
+    ]
+    assert modules + calls == []
