@@ -73,12 +73,12 @@ check-python:
 $(INSTALLED): pyproject.toml $(DEMO_REQUIREMENTS) | check-python
 	@$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
 	@echo "Installing Python packages into $(VENV)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --editable . --group dev $(DEMO_REQUIREMENTS:%=-r %)
+	@$(PY) -m pip install -qq --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(PY) -m pip install -qq --disable-pip-version-check --editable . --group dev $(DEMO_REQUIREMENTS:%=-r %)
 	@touch $@
 
 $(DEMO_INSTALLED): pyproject.toml $(DEMO_REQUIREMENTS) | check-python
 	@$(DEMO_PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(DEMO_VENV)
 	@echo "Installing the demo into $(DEMO_VENV)"
-	@$(DEMO_PY) -m pip install --quiet --disable-pip-version-check --editable . $(DEMO_REQUIREMENTS:%=-r %)
+	@$(DEMO_PY) -m pip install -qq --disable-pip-version-check --editable . $(DEMO_REQUIREMENTS:%=-r %)
 	@touch $@

@@ -115,7 +115,7 @@ def required(distribution: importlib.metadata.Distribution) -> set[str]:
     lines = list(distribution.requires or [])
     while lines:
         line = lines.pop()
-        name = re.split(r"[^A-Za-z0-9._-]", line)[0]
+        name = re.split(r"[^a-z0-9._-]", line.lower())[0]
         if ";" not in line and name not in names:
             names.add(name)
             lines.extend(importlib.metadata.requires(name) or [])
