@@ -13,13 +13,11 @@ from playwright.sync_api import Browser, Page
 from support import journal as journals
 from support import latch as latches
 from support import processes, skips
-from support.browsing import PageErrors, chromium
+from support.browsing import OpenPage, PageErrors, chromium
 from support.journal import Journal
 from support.latch import Latch
 from support.leaks import Snapshot
 from support.servers import Servers, session_mark
-
-OpenPage = Callable[..., Page]
 
 
 def pytest_configure() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
@@ -19,6 +19,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+OpenPage = Callable[..., Page]
+"""What the fixture ``open_page`` gives: it takes the options of a browser's context."""
 
 
 @contextmanager
