@@ -1,0 +1,1 @@
+"""A small product made with Flask-Backburner; ``make demo`` serves it."""

@@ -1,0 +1,1 @@
+"""Report: what is in a CSV file, column by column."""
