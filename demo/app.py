@@ -34,7 +34,7 @@ def create_app() -> Flask:
         SECRET_KEY=secret_key(instance / "secret-key"),
         SESSION_COOKIE_NAME="backburner-demo",
         SESSION_COOKIE_SAMESITE="Lax",
-        MAX_CONTENT_LENGTH=2 * 1024**3,
+        MAX_CONTENT_LENGTH=2_000_000_000,
         BACKBURNER_APP="demo.app:create_app()",
     )
     app.config.from_prefixed_env()

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-THIN_SPACE = "\u202f"
-
 
 def number(value: float | str | None) -> str:
     """Group digits by thousands; at most four decimals."""
@@ -16,7 +14,7 @@ def number(value: float | str | None) -> str:
     if isinstance(value, str):
         return value
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.4f}".rstrip("0").rstrip(".")
-    return text.replace(",", THIN_SPACE).replace("-", "−")
+    return text.replace("-", "−")
 
 
 def size(count: float) -> str:
