@@ -1,0 +1,54 @@
+"""Background jobs with live status for Flask."""
+
+from .context import current_job
+from .errors import (
+    ArgumentError,
+    BackburnerError,
+    ConfigError,
+    DefinitionError,
+    JobCancelled,
+    JobError,
+    JobFailed,
+    JobNotDone,
+    JobNotFound,
+    QueueFull,
+    StoreError,
+)
+from .extension import Backburner
+from .job import Job
+from .record import Progress, State
+from .signals import (
+    job_cancelled,
+    job_failed,
+    job_progressed,
+    job_queued,
+    job_started,
+    job_succeeded,
+)
+from .task import Task
+
+__all__ = [
+    "ArgumentError",
+    "Backburner",
+    "BackburnerError",
+    "ConfigError",
+    "DefinitionError",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobNotDone",
+    "JobNotFound",
+    "Progress",
+    "QueueFull",
+    "State",
+    "StoreError",
+    "Task",
+    "current_job",
+    "job_cancelled",
+    "job_failed",
+    "job_progressed",
+    "job_queued",
+    "job_started",
+    "job_succeeded",
+]

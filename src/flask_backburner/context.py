@@ -1,0 +1,218 @@
+"""current_job: what running code may touch of its own job."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+from .clock import moment
+from .errors import JobCancelled, JobInterrupted, NoCurrentJob
+from .record import Line, Progress
+from .store.base import LINES_KEPT, Claim, Report
+
+T = TypeVar("T")
+
+LINE_BYTES = 8 << 10
+_CUT = "…"
+
+
+class RunningJob:
+    """An attempt while it runs: written by the job's code, read by the worker's loop.
+
+    Each side only sets or reads single attributes, so no lock is needed: what the loop misses
+    now it finds at its next look.
+    """
+
+    __slots__ = (
+        "_lines",
+        "_reported",
+        "claim",
+        "current",
+        "interrupt",
+        "message",
+        "phase",
+        "total",
+    )
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.current: float | None = None
+        self.total: float | None = None
+        self.message: str | None = None
+        self.phase: str | None = None
+        self.interrupt: type[JobInterrupted] | None = None
+        self._lines: deque[Line] = deque(maxlen=LINES_KEPT)
+        self._reported = Progress()
+
+    def check(self) -> None:
+        """Where a cancel arrives."""
+        if self.interrupt is not None:
+            raise self.interrupt
+
+    def begin(self, total: float | None, message: str | None) -> None:
+        """Begin to count anew, from nothing."""
+        self.current, self.total = 0, total
+        if message is not None:
+            self.message = message
+
+    def write(self, level: str, text: str) -> None:
+        """Add a line to the log."""
+        self._lines.append(Line(moment(time.time()), level, _shortened(text)))
+
+    def news(self) -> Report | None:
+        """What changed since this was asked last, for the worker to report."""
+        progress = Progress(self.current, self.total, self.message, self.phase)
+        lines = tuple(self._lines.popleft() for _ in range(len(self._lines)))
+        if progress == self._reported:
+            return Report(self.claim, None, lines) if lines else None
+        self._reported = progress
+        return Report(self.claim, progress, lines)
+
+
+def _shortened(text: str) -> str:
+    """At most so many bytes, and nothing that could not be stored as UTF-8."""
+    data = text.encode(errors="backslashreplace")
+    if len(data) <= LINE_BYTES:
+        return data.decode()
+    return data[: LINE_BYTES - len(_CUT.encode())].decode(errors="ignore") + _CUT
+
+
+_running: ContextVar[RunningJob] = ContextVar("flask_backburner.running")
+
+
+@contextmanager
+def bound(running: RunningJob) -> Iterator[None]:
+    """Make this the current job of the calling thread."""
+    token = _running.set(running)
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+class CurrentJob:
+    """The job whose code is running, for that code: ``from flask_backburner import current_job``.
+
+    Outside a job every use raises ``NoCurrentJob``. ``progress``, ``track`` and
+    ``check_cancelled`` are also where a cancel arrives, as ``JobCancelled``: let it pass, or
+    clean up and raise it again.
+    """
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return _current().claim.id
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return _current().claim.attempt
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked to cancel this job. Asking does not stop it."""
+        return _current().interrupt is JobCancelled
+
+    def check_cancelled(self) -> None:
+        """Stop here if the job is to be cancelled."""
+        _current().check()
+
+    def progress(
+        self,
+        current: float | None = None,
+        total: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Say how far the job is; what is left out stays as it was.
+
+        Nearly free, so call it as often as you like: it only keeps the newest value, which the
+        worker writes at most every 100 ms. A bar never goes back: a smaller ``current`` is
+        taken only together with another ``total``, which begins to count anew.
+        """
+        job = _current()
+        if job.interrupt is not None:
+            raise job.interrupt
+        if total is not None and total != job.total:
+            job.total = _number("total", total)
+            job.current = None
+        if current is not None:
+            if current.__class__ is not int:
+                current = _number("current", current)
+            if job.current is None or current > job.current:
+                job.current = current
+        if message is not None:
+            job.message = str(message)
+
+    def track(
+        self, iterable: Iterable[T], total: float | None = None, message: str | None = None
+    ) -> Iterator[T]:
+        """Go through ``iterable`` and report each item that is done.
+
+        The total is the iterable's length if it has one and none is given. Each ``track``
+        begins to count anew.
+        """
+        job = _current()
+        job.begin(_length(iterable) if total is None else _number("total", total), message)
+        return _tracked(job, iterable)
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Add a line to the job's log, which its user may read.
+
+        The newest 1 000 lines are kept, each up to 8 KiB.
+        """
+        _current().write(level, str(text))
+
+
+def _current() -> RunningJob:
+    try:
+        return _running.get()
+    except LookupError:
+        raise NoCurrentJob from None
+
+
+def _tracked(job: RunningJob, iterable: Iterable[T]) -> Iterator[T]:
+    done = 0
+    for item in iterable:
+        if job.interrupt is not None:
+            raise job.interrupt
+        yield item
+        done += 1
+        job.current = done
+    job.check()
+
+
+def _length(iterable: object) -> int | None:
+    length: Callable[[], int] | None = getattr(iterable, "__len__", None)
+    return length() if length else None
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(
+            f"current_job.progress() got {name}={value!r}, but wants a finite int or float."
+        )
+    return value
+
+
+class JobLogHandler(logging.Handler):
+    """Writes what a job's code logs by the standard ``logging`` into the job's own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        job = _running.get(None)
+        if job is None:
+            return
+        try:
+            job.write(record.levelname.lower(), record.getMessage())
+        except Exception:
+            self.handleError(record)
+
+
+current_job = CurrentJob()

@@ -1,0 +1,128 @@
+"""A job's record as its JSON document."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+from .record import Fault, JobRecord, State
+
+SOON = 0.3
+EARLY_SECONDS = 2.0
+FAR_OFF = 15.0
+
+
+def job_document(
+    record: JobRecord, now: float, *, base: str, reveal: bool = False
+) -> dict[str, Any]:
+    """The document of a job at the time ``now``, with links below ``base``.
+
+    ``reveal`` shows the text of any exception, which otherwise only operators read.
+    """
+    return {
+        "id": record.id,
+        "task": record.task,
+        "state": record.state.value,
+        "done": record.done,
+        "version": record.version,
+        "queue": record.queue,
+        "attempt": record.attempt,
+        "retries_left": 0,
+        "crashes": record.crashes,
+        "created_at": timestamp(record.created_at),
+        "run_at": timestamp(record.run_at),
+        "started_at": timestamp(record.started_at),
+        "finished_at": timestamp(record.finished_at),
+        "updated_at": timestamp(record.updated_at),
+        "start_by": None,
+        "kept_until": None,
+        "progress": _progress(record, now),
+        "cancel_requested": record.cancel_requested,
+        "waiting": None,
+        "error": fault_document(record, reveal=reveal),
+        "files": [],
+        "poll_after": poll_after(record, now),
+        "links": links(base, record.id),
+    }
+
+
+def links(base: str, id: str) -> dict[str, str]:
+    """The addresses of a job's parts."""
+    own = f"{base}/{id}"
+    return {"self": own, "log": f"{own}/log", "cancel": f"{own}/cancel"}
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """A time as RFC 3339 has it, to the millisecond."""
+    if moment is None:
+        return None
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def fault_document(record: JobRecord, *, reveal: bool) -> dict[str, str] | None:
+    """What a job's user may know of why it failed."""
+    fault = record.fault
+    if fault is None:
+        return None
+    shown = fault.message if fault.public or reveal else plain_words(fault, record.id)
+    return {"code": fault.code, "message": shown}
+
+
+def plain_words(fault: Fault, id: str) -> str:
+    """A sentence for users that gives nothing away; the id leads operators to the rest."""
+    if fault.code == "lost":
+        return f"The job was interrupted too often and was given up. Its id is {id}."
+    return f"The job failed because of an error. Its id is {id}."
+
+
+def _progress(record: JobRecord, now: float) -> dict[str, Any]:
+    progress = record.progress
+    return {
+        "current": progress.current,
+        "total": progress.total,
+        "fraction": progress.fraction,
+        "message": progress.message,
+        "phase": progress.phase,
+        "remaining": remaining(record, now),
+    }
+
+
+def remaining(record: JobRecord, now: float) -> float | None:
+    """About how many seconds are left, from the speed since the attempt began."""
+    progress = record.progress
+    if record.state is not State.RUNNING or record.started_at is None:
+        return None
+    if record.progressed_at is None or not progress.fraction:
+        return None
+    spent = (record.progressed_at - record.started_at).total_seconds()
+    left = spent / progress.fraction * (1 - progress.fraction)
+    left -= now - record.progressed_at.timestamp()
+    return round(max(0.0, left), 1)
+
+
+def poll_after(record: JobRecord, now: float) -> float | None:
+    """When it makes sense to look again, in seconds; nothing once the job is done."""
+    if record.done:
+        return None
+    ahead = record.run_at.timestamp() - now
+    if record.state is State.QUEUED and ahead > 2 * FAR_OFF:
+        return FAR_OFF
+    age = now - max(record.created_at, record.run_at).timestamp()
+    usual = _by_age(age)
+    left = remaining(record, now)
+    return usual if not left else min(usual, max(SOON, left))
+
+
+def _by_age(age: float) -> float:
+    if age < EARLY_SECONDS:
+        return SOON
+    if age < 60:
+        return 1.0
+    return 2.0 if age < 600 else 5.0
+
+
+def retry_after(document: dict[str, Any]) -> str | None:
+    """``poll_after`` as a header wants it."""
+    seconds = document["poll_after"]
+    return None if seconds is None else str(math.ceil(seconds))

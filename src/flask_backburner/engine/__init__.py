@@ -1,0 +1,1 @@
+"""Engines: who provides the processes that run jobs."""

@@ -1,0 +1,1 @@
+"""Our own engine: a worker process on this machine, or threads in this process."""

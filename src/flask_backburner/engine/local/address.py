@@ -1,0 +1,74 @@
+"""Where another process finds the app: an import string such as ``shop:create_app()``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType, ModuleType
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import ScriptInfo
+
+
+def command_line_address() -> str | None:
+    """The app that the running ``flask`` command was told to load, or found by itself.
+
+    Known only while the command loads the app, so ask in ``init_app``.
+    """
+    context = click.get_current_context(silent=True)
+    info = context.find_object(ScriptInfo) if context else None
+    if info is None or info.create_app is not None:
+        return None
+    if info.app_import_path:
+        return info.app_import_path
+    return next((file for file in ("wsgi.py", "app.py") if os.path.exists(file)), None)
+
+
+def find_address(app: Flask, told: str | None) -> str | None:
+    """The app's import string; ``told`` is what configuration or command line say.
+
+    To be asked in a request, because the server's own knowledge is in the calls that lead to
+    it.
+    """
+    return told or _of_gunicorn() or os.environ.get("FLASK_APP") or _of_script(app) or _of_module(app)
+
+
+def _of_gunicorn() -> str | None:
+    """gunicorn's worker is among the callers of every request; its app knows the address."""
+    base = sys.modules.get("gunicorn.workers.base")
+    if base is None:
+        return None
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        worker = frame.f_locals.get("self")
+        if isinstance(worker, base.Worker):
+            return getattr(worker.app, "app_uri", None)
+        frame = frame.f_back
+    return None
+
+
+def _of_script(app: Flask) -> str | None:
+    main = sys.modules.get("__main__")
+    name = _attribute(main, app)
+    if main is None or name is None:
+        return None
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    place = spec.name if spec else file and os.path.abspath(file)
+    return f"{place}:{name}" if place else None
+
+
+def _of_module(app: Flask) -> str | None:
+    """The module attribute that is the app, first where the app says that it was made."""
+    names = [app.import_name, *(name for name in list(sys.modules) if name != "__main__")]
+    for module in names:
+        name = _attribute(sys.modules.get(module), app)
+        if name is not None:
+            return f"{module}:{name}"
+    return None
+
+
+def _attribute(module: ModuleType | None, app: Flask) -> str | None:
+    contents: dict[str, Any] = getattr(module, "__dict__", {})
+    return next((name for name, value in list(contents.items()) if value is app), None)

@@ -1,0 +1,156 @@
+"""Backburner: puts the parts together for an app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, overload
+
+from flask import Flask
+
+from .engine.local.engine import LocalEngine
+from .errors import BackburnerError, DefinitionError
+from .installation import Installation, installed
+from .job import Job
+from .record import State
+from .settings import read_settings
+from .task import Task
+from .web.api import job_blueprint
+from .web.page import TemplateGlobals
+from .web.problem import install_handlers
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NAME = "backburner"
+
+
+class Backburner:
+    """Background jobs for a Flask app: ``tasks = Backburner(app)``, or ``init_app`` later.
+
+    One object may serve several apps; each has its own configuration, store and workers. In
+    ``init_app`` nothing is started, opened or connected.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._tasks: dict[str, Task[..., Any]] = {}
+        self._installations: dict[Flask, Installation] = {}
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Set an app up for background jobs.
+
+        Raises ``ConfigError`` for a ``BACKBURNER_*`` value that cannot be used.
+        """
+        if NAME in app.extensions:
+            raise BackburnerError(
+                f"The app {app.name!r} has a Backburner already. Call init_app once for each app, "
+                "and use the same Backburner object everywhere."
+            )
+        installation = Installation(app, read_settings(app), self._tasks, LocalEngine)
+        app.extensions[NAME] = self
+        self._installations[app] = installation
+        app.before_request(installation.engine.start)
+        install_handlers(app)
+        app.jinja_env.globals[NAME] = TemplateGlobals()
+        if installation.settings.url_prefix is not None:
+            app.register_blueprint(job_blueprint(installation))
+
+    def installation(self, app: Flask) -> Installation:
+        """What one of the apps has of this extension; for engines and commands."""
+        return self._installations[app]
+
+    def _current(self, owner: str) -> Installation:
+        return installed(self._installations, owner)
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self, /, *, name: str | None = None, queue: str = "default", priority: int = 0
+    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(
+        self,
+        function: Callable[P, R] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+    ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
+        """Make a function a task: ``@tasks.task``, or ``@tasks.task(queue="reports")``.
+
+        ``name`` is by default ``module:function`` and must be the same in every process;
+        jobs of a higher ``priority`` run first. Raises ``DefinitionError`` for what cannot be
+        a task, such as a method, and for a name that another function has.
+        """
+
+        def define(function: Callable[P, R]) -> Task[P, R]:
+            task = Task(function, self._current, name=name, queue=queue, priority=priority)
+            self._add(task)
+            return task
+
+        return define if function is None else define(function)
+
+    def _add(self, task: Task[..., Any]) -> None:
+        known = self._tasks.get(task.name)
+        if known is not None and _place(known) != _place(task):
+            raise DefinitionError(
+                f"There is a task named {task.name!r} already, defined at {_place(known)}; the "
+                f"one at {_place(task)} needs another: @tasks.task(name=…)."
+            )
+        self._tasks[task.name] = task
+
+    def job(self, id: str) -> Job[Any]:
+        """The job with this id. Raises ``JobNotFound`` if there is none."""
+        installation = self._current("tasks.job()")
+        return Job(installation.store.get(id), installation)
+
+    def jobs(
+        self,
+        *,
+        state: State | str | None = None,
+        task: str | Task[..., Any] | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
+    ) -> list[Job[Any]]:
+        """The newest jobs of one state, task or queue, or of all; newest first.
+
+        ``before`` is a job's id: the last of a page leads to the next.
+        """
+        installation = self._current("tasks.jobs()")
+        if sum(each is not None for each in (state, task, queue)) > 1:
+            raise ValueError("tasks.jobs() takes one of state, task and queue, not several.")
+        records = installation.store.find(
+            state=None if state is None else _state(state),
+            task=task.name if isinstance(task, Task) else task,
+            queue=queue,
+            limit=_limit(limit),
+            before=before,
+        )
+        return [Job(record, installation) for record in records]
+
+    def close(self) -> None:
+        """End what this process runs for jobs: threads, child process, connections. Repeatable."""
+        for installation in self._installations.values():
+            installation.close()
+
+
+def _place(task: Task[..., Any]) -> str:
+    code = task.function.__code__
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _state(value: State | str) -> State:
+    try:
+        return State(value)
+    except ValueError:
+        allowed = ", ".join(State)
+        raise ValueError(f"There is no state {value!r}. The states are {allowed}.") from None
+
+
+def _limit(value: int) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"limit is {value!r}, but must be a whole number of at least 1.")
+    return value

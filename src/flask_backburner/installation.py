@@ -1,0 +1,108 @@
+"""Installation: what one app has of Flask-Backburner, put together when first needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from flask import Flask, current_app, has_request_context, request
+
+from .codec import Signature
+from .engine.base import Engine
+from .errors import BackburnerError, StoreError
+from .settings import Settings
+from .store.base import Store
+from .store.location import check_location
+from .store.sqlite import SQLiteStore
+
+
+class Definition(Protocol):
+    """What running a task takes."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def signature(self) -> Signature: ...
+    @property
+    def function(self) -> Callable[..., Any]: ...
+
+
+class Installation:
+    """One app's settings, tasks, store and engine.
+
+    The store is opened when first used, never at import or in ``init_app``.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        settings: Settings,
+        tasks: Mapping[str, Definition],
+        make_engine: Callable[[Installation], Engine],
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.tasks = tasks
+        self.engine = make_engine(self)
+        self._store: Store | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def store(self) -> Store:
+        """Where the app's jobs live. Raises ``StoreError`` if that place cannot be used."""
+        if self._store is None:
+            with self._opening:
+                self._store = self._store or self._open()
+        return self._store
+
+    def _open(self) -> Store:
+        path = self.settings.path
+        folder = os.path.dirname(path)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The folder {folder} for the job store cannot be made: {error}. Make it, or set "
+                "BACKBURNER_URL to a file in a folder that can be written."
+            ) from error
+        check_location(path, allow_network=self.settings.network_fs)
+        return SQLiteStore(
+            path, self.settings.name, durable=self.settings.durability == "full"
+        )
+
+    def base(self) -> str:
+        """The path below which jobs have their addresses."""
+        prefix = self.settings.url_prefix or ""
+        return request.script_root + prefix if has_request_context() else prefix
+
+    def close(self) -> None:
+        """End the engine and give the store back. Repeatable; a later use opens it again."""
+        self.engine.stop(self.settings.grace)
+        with self._opening:
+            store, self._store = self._store, None
+        if store:
+            store.close()
+
+
+def installed(installations: Mapping[Flask, Installation], owner: str) -> Installation:
+    """The installation that the caller means: that of the current app, else the only one."""
+    if current_app:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy's method
+        if app in installations:
+            return installations[app]
+        raise BackburnerError(
+            f"{owner} is used in the app {app.name!r}, for which init_app was not called. "
+            "Call tasks.init_app(app) where that app is made."
+        )
+    if len(installations) == 1:
+        return next(iter(installations.values()))
+    if not installations:
+        raise BackburnerError(
+            f"{owner} is used before there is an app. Call tasks.init_app(app) first."
+        )
+    raise BackburnerError(
+        f"{owner} is used outside an app context while there are {len(installations)} apps. "
+        "Use it inside `with app.app_context():` of the one that is meant."
+    )

@@ -1,0 +1,82 @@
+"""Run one job: the only way from a claim to an outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from typing import Any
+
+from .context import RunningJob, bound
+from .errors import (
+    ArgumentError,
+    JobCancelled,
+    JobError,
+    JobReleased,
+    ResultError,
+)
+from .installation import Definition, Installation
+from .job import Job
+from .record import Cancelled, Failed, Fault, Outcome, Released, Succeeded
+from .signals import job_started
+
+
+def run_job(installation: Installation, running: RunningJob) -> Outcome:
+    """Call the task's function in an app context of its own; how it ended is a value.
+
+    Nothing that the function raises gets out, not even ``SystemExit``.
+    """
+    app = installation.app
+    try:
+        with app.app_context(), bound(running):
+            if job_started.receivers:
+                record = installation.store.get(running.claim.id)
+                job_started.send(app, job=Job[Any](record, installation))
+            return _attempt(installation, running)
+    except BaseException as error:
+        # Signals' receivers and teardown functions run here too, and are the app's own code.
+        return _failed(installation, running, error)
+
+
+def _attempt(installation: Installation, running: RunningJob) -> Outcome:
+    definition = installation.tasks[running.claim.task]
+    try:
+        args, kwargs = definition.signature.load_arguments(running.claim.arguments)
+        value = _call(definition, args, kwargs)
+        limits = installation.settings.limits
+        return Succeeded(definition.signature.dump_result(value, limits))
+    except JobCancelled:
+        return Cancelled()
+    except JobReleased:
+        return Released()
+    except BaseException as error:
+        return _failed(installation, running, error)
+
+
+def _call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    value = definition.function(*args, **kwargs)
+    if inspect.iscoroutine(value):
+        return asyncio.run(value)
+    return value
+
+
+def _failed(installation: Installation, running: RunningJob, error: BaseException) -> Failed:
+    fault = _fault(error)
+    claim = running.claim
+    if not fault.public:
+        installation.app.logger.error(
+            "Job %s (%s) failed in attempt %d", claim.id, claim.task, claim.attempt, exc_info=error
+        )
+    return Failed(fault)
+
+
+def _fault(error: BaseException) -> Fault:
+    """Why a job failed: words for its user if the task gave any, all the rest for operators."""
+    if isinstance(error, JobError):
+        return Fault("error", str(error), public=True)
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, ResultError):
+        return Fault("bad_result", str(error), traceback=trace)
+    if isinstance(error, ArgumentError):
+        return Fault("bad_arguments", str(error), traceback=trace)
+    return Fault("error", f"{type(error).__name__}: {error}", traceback=trace)

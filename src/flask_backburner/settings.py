@@ -1,0 +1,177 @@
+"""Settings: an app's ``BACKBURNER_*`` configuration, checked at ``init_app``."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+from flask import Flask
+from msgspec import Struct
+
+from .codec import Limits
+from .errors import ConfigError
+
+PREFIX = "BACKBURNER_"
+SQLITE = "sqlite:///"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What an app's configuration says; times are in seconds."""
+
+    path: str
+    engine: Literal["auto", "local"]
+    name: str
+    worker: Literal["auto", "process", "threads", "external"]
+    app: str | None
+    threads: int
+    queues: frozenset[str] | None
+    durability: Literal["full", "normal"]
+    grace: float
+    poll: float
+    network_fs: bool
+    max_queued: int
+    url_prefix: str | None
+    limits: Limits
+
+
+class Key(Struct, frozen=True):
+    """A configuration key: its default, and what reads (and refuses) its value."""
+
+    default: Any
+    read: Callable[[str, Any], Any]
+
+
+def _refuse(key: str, value: Any, allowed: str) -> ConfigError:
+    return ConfigError(key, f"{key} is {value!r}, but must be {allowed}. Change app.config.")
+
+
+def _one_of(*allowed: str) -> Callable[[str, Any], str]:
+    words = " or ".join(repr(each) for each in allowed)
+
+    def read(key: str, value: Any) -> str:
+        if value not in allowed:
+            raise _refuse(key, value, words)
+        return str(value)
+
+    return read
+
+
+def _whole(least: int) -> Callable[[str, Any], int]:
+    def read(key: str, value: Any) -> int:
+        if type(value) is not int or value < least:
+            raise _refuse(key, value, f"a whole number of at least {least}")
+        return value
+
+    return read
+
+
+def _duration(least: float) -> Callable[[str, Any], float]:
+    def read(key: str, value: Any) -> float:
+        seconds = value.total_seconds() if isinstance(value, timedelta) else value
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise _refuse(key, value, "a number of seconds or a timedelta")
+        if not least <= seconds < float("inf"):
+            raise _refuse(key, value, f"at least {least} seconds")
+        return float(seconds)
+
+    return read
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _refuse(key, value, "True or False")
+    return value
+
+
+def _text(key: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise _refuse(key, value, "a text that is not empty")
+    return value
+
+
+def _queues(key: str, value: Any) -> frozenset[str] | None:
+    if value is None:
+        return None
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple, set, frozenset)) or not names:
+        raise _refuse(key, value, "a list of queue names, or a text of them with commas between")
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise _refuse(key, value, "a list of queue names, none of them empty")
+    return frozenset(name.strip() for name in names)
+
+
+def _url_prefix(key: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.startswith("/") or value.strip("/") == "":
+        raise _refuse(key, value, "a path such as '/jobs', or None for no routes")
+    return value.rstrip("/")
+
+
+def _url(key: str, value: Any) -> str:
+    if isinstance(value, str) and value.startswith(SQLITE) and value != SQLITE:
+        return value
+    raise _refuse(
+        key,
+        value,
+        "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////folder/file.db'",
+    )
+
+
+KEYS: Mapping[str, Key] = {
+    "BACKBURNER_URL": Key("sqlite:///backburner.db", _url),
+    "BACKBURNER_ENGINE": Key("auto", _one_of("auto", "local")),
+    "BACKBURNER_NAME": Key(None, _text),
+    "BACKBURNER_WORKER": Key("auto", _one_of("auto", "process", "threads", "external")),
+    "BACKBURNER_APP": Key(None, _text),
+    "BACKBURNER_THREADS": Key(4, _whole(1)),
+    "BACKBURNER_QUEUES": Key(None, _queues),
+    "BACKBURNER_DURABILITY": Key("full", _one_of("full", "normal")),
+    "BACKBURNER_GRACE": Key(25.0, _duration(0.0)),
+    "BACKBURNER_POLL": Key(0.1, _duration(0.001)),
+    "BACKBURNER_NETWORK_FS": Key(False, _flag),
+    "BACKBURNER_MAX_QUEUED": Key(100_000, _whole(1)),
+    "BACKBURNER_URL_PREFIX": Key("/jobs", _url_prefix),
+    "BACKBURNER_MAX_ARGS_BYTES": Key(256 << 10, _whole(2)),
+    "BACKBURNER_MAX_RESULT_BYTES": Key(1 << 20, _whole(2)),
+    "BACKBURNER_MAX_NESTING": Key(64, _whole(1)),
+}
+
+
+def read_settings(app: Flask) -> Settings:
+    """The settings of an app. Raises ``ConfigError`` for what cannot be used."""
+    _refuse_unknown(app)
+    values = {
+        key: known.read(key, app.config.get(key, known.default)) for key, known in KEYS.items()
+    }
+    return Settings(
+        path=os.path.join(app.instance_path, values["BACKBURNER_URL"].removeprefix(SQLITE)),
+        engine=values["BACKBURNER_ENGINE"],
+        name=values["BACKBURNER_NAME"] or app.name,
+        worker=values["BACKBURNER_WORKER"],
+        app=values["BACKBURNER_APP"],
+        threads=values["BACKBURNER_THREADS"],
+        queues=values["BACKBURNER_QUEUES"],
+        durability=values["BACKBURNER_DURABILITY"],
+        grace=values["BACKBURNER_GRACE"],
+        poll=values["BACKBURNER_POLL"],
+        network_fs=values["BACKBURNER_NETWORK_FS"],
+        max_queued=values["BACKBURNER_MAX_QUEUED"],
+        url_prefix=values["BACKBURNER_URL_PREFIX"],
+        limits=Limits(
+            arguments_bytes=values["BACKBURNER_MAX_ARGS_BYTES"],
+            result_bytes=values["BACKBURNER_MAX_RESULT_BYTES"],
+            nesting=values["BACKBURNER_MAX_NESTING"],
+        ),
+    )
+
+
+def _refuse_unknown(app: Flask) -> None:
+    for key in app.config:
+        if key.startswith(PREFIX) and key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(KEYS)}."
+            raise ConfigError(key, f"{key} is no setting of this Flask-Backburner. {hint}")

@@ -1,0 +1,224 @@
+"""Task: a decorated function; starts jobs, and stays callable."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from functools import update_wrapper
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .codec import Signature
+from .errors import CallError, DefinitionError
+from .ids import new_id
+from .installation import Installation
+from .job import Job
+from .signals import job_queued
+from .store.base import NewJob
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StartOptions(Struct, frozen=True):
+    """How a job is started; times in seconds, ``eta`` aware."""
+
+    queue: str = "default"
+    priority: int = 0
+    countdown: float | None = None
+    eta: datetime | None = None
+
+    def run_at(self, now: float) -> float | None:
+        if self.eta is not None:
+            return self.eta.timestamp()
+        return None if self.countdown is None else now + self.countdown
+
+
+class Task(Generic[P, R]):
+    """A function that can run in the background: ``delay`` starts a job of it.
+
+    Called like the function it is, it runs here and now, without a job.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        installation: Callable[[str], Installation],
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+    ) -> None:
+        _check_function(function)
+        self.function = function
+        self.name = name or task_name(function)
+        self.signature = Signature(function, self.name)
+        self.options = _checked(self.name, StartOptions(queue, priority))
+        self._installation = installation
+        update_wrapper(self, function)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self.function(*args, **kwargs)
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Start a job: run the function with these arguments in the background.
+
+        Durable when it returns. Raises ``CallError`` for missing or extra arguments,
+        ``ArgumentError`` for values that would not arrive as they are, ``QueueFull`` and
+        ``StoreError``; whenever it raises, nothing was started.
+        """
+        return self._start([(args, kwargs)], self.options)[0]
+
+    def map(self, arguments: Iterable[tuple[Any, ...]]) -> list[Job[R]]:
+        """Start a job for each tuple of positional arguments, all or none."""
+        calls: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
+        for args in arguments:
+            if not isinstance(args, tuple):
+                raise CallError(
+                    self.name,
+                    f"{self.name}.map() takes an iterable of tuples, one for each job, but got "
+                    f"{args!r}. Write map([(2024,), (2025,)]).",
+                )
+            calls.append((args, {}))
+        return self._start(calls, self.options)
+
+    def using(
+        self,
+        *,
+        countdown: float | timedelta | None = None,
+        eta: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+    ) -> Start[P, R]:
+        """The same task, to be started otherwise: ``export.using(countdown=60).delay(2026)``.
+
+        ``countdown`` is in seconds from now, ``eta`` an aware time; jobs of a higher
+        ``priority`` run first. Raises ``ValueError`` for what cannot be used.
+        """
+        seconds = countdown.total_seconds() if isinstance(countdown, timedelta) else countdown
+        options = replace(self.options, countdown=seconds, eta=eta)
+        if queue is not None:
+            options = replace(options, queue=queue)
+        if priority is not None:
+            options = replace(options, priority=priority)
+        return Start(self, _checked(self.name, options))
+
+    def _start(
+        self,
+        calls: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]],
+        options: StartOptions,
+    ) -> list[Job[R]]:
+        installation = self._installation(self.name)
+        store, limits = installation.store, installation.settings.limits
+        run_at = options.run_at(store.now())
+        new = [
+            NewJob(
+                new_id(),
+                self.name,
+                self.signature.dump_arguments(args, kwargs, limits),
+                options.queue,
+                options.priority,
+                run_at,
+            )
+            for args, kwargs in calls
+        ]
+        if not new:
+            return []
+        jobs = [
+            Job[R](record, installation)
+            for record in store.add(new, installation.settings.max_queued)
+        ]
+        installation.engine.announce(options.queue, len(jobs))
+        if job_queued.receivers:
+            for job in jobs:
+                job_queued.send(installation.app, job=job)
+        return jobs
+
+
+class Start(Generic[P, R]):
+    """A task with options for its next starts."""
+
+    def __init__(self, task: Task[P, R], options: StartOptions) -> None:
+        self._task = task
+        self._options = options
+
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """As ``Task.delay``, with the options."""
+        return self._task._start([(args, kwargs)], self._options)[0]
+
+    def map(self, arguments: Iterable[tuple[Any, ...]]) -> list[Job[R]]:
+        """As ``Task.map``, with the options."""
+        return self._task._start([(args, {}) for args in arguments], self._options)
+
+
+def task_name(function: Callable[..., Any]) -> str:
+    """``module:function``, the same in every process; a script's module is its file's."""
+    module = function.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec else Path(file).stem if file else module
+    return f"{module}:{function.__name__}"
+
+
+def _check_function(function: object) -> None:
+    """Refuse what cannot be found and run again in another process."""
+    if not inspect.isfunction(function):
+        raise DefinitionError(
+            f"{function!r} cannot be a task: only a function defined with `def` or `async def` "
+            "can. Decorate the function itself, below other decorators that change its type."
+        )
+    if function.__name__ == "<lambda>":
+        raise DefinitionError("A lambda cannot be a task: it has no name. Use `def`.")
+    outer = function.__qualname__.rpartition(".")[0]
+    if outer and not outer.endswith("<locals>"):
+        raise DefinitionError(
+            f"{function.__qualname__} is a method and cannot be a task: a worker has no object "
+            "to call it on. Write a function that takes what it needs, such as an id."
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(
+            f"{function.__qualname__} is a generator and cannot be a task: calling it runs "
+            "nothing. Return the result, and report on the way with current_job.progress()."
+        )
+
+
+def _checked(task: str, options: StartOptions) -> StartOptions:
+    queue, priority, countdown, eta = (
+        options.queue,
+        options.priority,
+        options.countdown,
+        options.eta,
+    )
+    if not isinstance(queue, str) or not queue.strip() or "," in queue:
+        raise ValueError(f"{task}: queue is {queue!r}, but must be a name without commas.")
+    if type(priority) is not int or abs(priority) > 1 << 31:
+        raise ValueError(
+            f"{task}: priority is {priority!r}, but must be a whole number; higher runs first."
+        )
+    if countdown is not None and eta is not None:
+        raise ValueError(f"{task}: give countdown or eta, not both.")
+    if countdown is not None and (
+        isinstance(countdown, bool)
+        or not isinstance(countdown, (int, float))
+        or not 0 <= countdown < 1e10
+    ):
+        raise ValueError(
+            f"{task}: countdown is {countdown!r}, but must be seconds from now, 0 or more, or "
+            "a timedelta."
+        )
+    if eta is not None and (not isinstance(eta, datetime) or eta.utcoffset() is None):
+        raise ValueError(
+            f"{task}: eta is {eta!r}, but must be an aware datetime, such as "
+            "datetime.now(timezone.utc) + timedelta(hours=1)."
+        )
+    return options

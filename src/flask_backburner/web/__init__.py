@@ -1,0 +1,1 @@
+"""The HTTP side: a job is a resource."""

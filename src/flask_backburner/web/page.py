@@ -1,0 +1,96 @@
+"""HTML of a job: its page, and the bar for an app's own templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import current_app, render_template
+from markupsafe import Markup
+
+from ..document import timestamp
+from ..job import Job
+from ..record import Line
+from .asset import asset_url
+
+LINES_SHOWN = 200
+FIRST_REFRESH = 2
+SLOWEST_REFRESH = 60
+
+
+def job_page(job: Job[Any]) -> str:
+    """The page of one job, live where there is JavaScript."""
+    document = plain_document(job)
+    return render_template(
+        "backburner/job.html",
+        job=document,
+        log=[line_document(line) for line in job.log()[-LINES_SHOWN:]],
+        result_text=_result_text(document),
+        script_url=asset_url("backburner.js"),
+        style_url=asset_url("backburner.css"),
+        refresh_after=_refresh_after(job),
+        csrf_token=csrf_token(),
+        nonce=None,
+    )
+
+
+def plain_document(job: Job[Any]) -> dict[str, Any]:
+    """The job's document made of plain values, for templates."""
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(job.document()))
+    return document
+
+
+def line_document(line: Line) -> dict[str, Any]:
+    """A log line as clients see it."""
+    return {
+        "id": line.id,
+        "at": timestamp(line.at),
+        "level": line.level,
+        "text": line.text,
+    }
+
+
+def _result_text(document: dict[str, Any]) -> str | None:
+    result = document.get("result")
+    if result is None:
+        return None
+    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+
+
+def _refresh_after(job: Job[Any]) -> int | None:
+    """Without JavaScript the page loads itself again, ever more slowly."""
+    if job.done:
+        return None
+    age = job._installation.store.now() - job.created_at.timestamp()
+    return int(min(SLOWEST_REFRESH, max(FIRST_REFRESH, age / 5)))
+
+
+def csrf_token() -> str | None:
+    """Flask-WTF's token where that is in use."""
+    generate = current_app.jinja_env.globals.get("csrf_token")
+    return str(generate()) if callable(generate) else None
+
+
+class TemplateGlobals:
+    """What templates call ``backburner``."""
+
+    def progress(self, job: Job[Any], label: str | None = None) -> Markup:
+        """The job's live bar, showing its present state until the browser takes over."""
+        return Markup(
+            render_template(
+                "backburner/progress.html",
+                job=plain_document(job),
+                label=label,
+                csrf_token=csrf_token(),
+            )
+        )
+
+    def script(self, nonce: str | None = None) -> Markup:
+        """The style sheet and the script that make the bars live; once in a page's head."""
+        return Markup(
+            '<link rel="stylesheet" href="{}"><script type="module" src="{}"{}></script>'
+        ).format(
+            asset_url("backburner.css"),
+            asset_url("backburner.js"),
+            Markup(' nonce="{}"').format(nonce) if nonce else "",
+        )
