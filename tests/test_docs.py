@@ -103,9 +103,16 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     ] == []
 
 
+SOURCES = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+
+
 def test_every_problem_type_in_the_code_has_its_section() -> None:
-    source = ROOT / "src" / "flask_backburner" / "web"
-    slugs = set(
-        re.findall(r"errors#([\w-]+)", "".join(p.read_text() for p in source.rglob("*.py")))
-    )
+    slugs = set(re.findall(r'Problem\(\s*\d{3},\s*"([\w-]+)"', SOURCES))
+    assert "not-found" in slugs
     assert slugs - anchors(page("errors")) == set()
+
+
+def test_every_code_of_a_failed_job_has_its_section() -> None:
+    codes = set(re.findall(r'Fault\(\s*"(\w+)"', SOURCES))
+    assert {"error", "lost", "bad_result"} <= codes
+    assert codes - headings(page("errors")) == set()

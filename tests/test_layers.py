@@ -17,10 +17,12 @@ LAYERS = [
     "ids",
     "record",
     "shown",
-    "flaw",
     "hint",
+    "flaw",
     "likeness",
     "obstacle",
+    "call",
+    "refusal",
     "codec",
     "settings",
     "store",
@@ -42,17 +44,26 @@ LAYERS = [
     "context",
     "signals",
     "installation",
-    "call",
     "answer",
     "job",
     "task",
     "runner",
     "upkeep",
     "engine.local",
+    "engine.local.address",
     "engine.local.wakeup",
+    "engine.local.pool",
+    "engine.local.notices",
+    "engine.local.worker",
+    "engine.local.child",
+    "engine.local.owner",
+    "engine.local.engine",
     "web",
-    "testing",
-    "gunicorn",
+    "web.asset",
+    "web.problem",
+    "web.origin",
+    "web.page",
+    "web.api",
     "cli",
     "extension",
     "__init__",
@@ -145,7 +156,8 @@ def test_every_layer_is_a_file() -> None:
 
 def test_files_import_only_from_the_files_above() -> None:
     place = {name: number for number, name in enumerate(LAYERS)}
-    upward = [str(found) for found, layer in OURS if place[layer] >= place[found.file]]
+    known = [(found, layer) for found, layer in OURS if {found.file, layer} <= set(LAYERS)]
+    upward = [str(found) for found, layer in known if place[layer] >= place[found.file]]
     assert upward == []
 
 
