@@ -168,7 +168,7 @@ class Signature:
     def _write(self, plan: _Plan, passed: Mapping[str, Any], limits: Limits) -> bytes:
         allowed = limits.arguments_bytes
         for name, value in passed.items():
-            flaw = survey(value, limits.nesting + self._call.wraps(name), allowed)
+            flaw = survey(value, limits.nesting, allowed, outer=self._call.wraps(name))
             if flaw and flaw.oversized:
                 raise refusal.arguments_too_large(self.task, name, _more(allowed), allowed)
             if flaw:

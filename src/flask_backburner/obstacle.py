@@ -55,8 +55,12 @@ _LEAST_SIZE: dict[type, Callable[[Any], int]] = {
 }
 
 
-def survey(root: Any, nesting: int, room: int) -> Flaw | None:
-    """Find why ``root`` cannot travel whatever its hint; ``room`` is the most bytes it may take."""
+def survey(root: Any, nesting: int, room: int, *, outer: int = 0) -> Flaw | None:
+    """Find why ``root`` cannot travel whatever its hint.
+
+    ``room`` is the most bytes that it may take, which bounds the work too; the ``outer`` levels
+    of ``*args`` and ``**kwargs`` do not count as nesting.
+    """
     frames = [Frame(None, "", iter(((None, root),)))]
     while frames:
         frame = frames[-1]
@@ -73,7 +77,7 @@ def survey(root: Any, nesting: int, room: int) -> Flaw | None:
             if found := _hopeless(kind, value):
                 return Flaw(value, *found, path=path(frames))
             if opened := open_frame(kind, value):
-                if len(frames) > nesting:
+                if len(frames) > nesting + outer:
                     return _too_deep(frames, value, nesting)
                 frames.append(opened)
                 break

@@ -121,7 +121,9 @@ def _fault_of(error: Exception) -> str:
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    """Lowers the first word, unless it is a name such as JSON or KeyError."""
+    first, *_ = text.split(maxsplit=1) or [""]
+    return text[:1].lower() + text[1:] if first.istitle() and first.isalpha() else text
 
 
 def _because(flaw: Flaw, hint: Any) -> str:
