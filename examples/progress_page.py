@@ -24,7 +24,7 @@ tasks = Backburner(app)
 def digits_of_pi(count: int) -> str:
     """Compute so many digits, one after the other."""
     if not 1 <= count <= 20_000:
-        raise JobError(f"{count} digits cannot be had; ask for 1 to 20 000.")
+        raise JobError(f"{count} digits cannot be had; ask for 1 to 20,000.")
     digits = islice(pi(), count)
     return "".join(map(str, current_job.track(digits, total=count, message="Computing π")))
 
@@ -62,6 +62,7 @@ PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark"><title>Digits of π</title>
 {{ backburner.script() }}
 <script type="module" src="{{ url_for('script') }}"></script>
+<body class="backburner-page">
 <main>
   <h1>Digits of π</h1>
   <form action="{{ url_for('start') }}" method="post">
@@ -70,6 +71,7 @@ PAGE = """<!doctype html>
   </form>
   <section aria-label="Jobs"></section>
 </main>
+</body>
 </html>"""
 
 SCRIPT = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def held_demo(
 ) -> Served:
     """The demo, but every 2 000 rows a job waits at the latch."""
     (tmp_path / "held_demo.py").write_text(LATCHED)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
     return serve.gunicorn(
         tmp_path,
         "held_demo:app",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demo.report.source import DATE, NUMBER, Broken, Source
-from flask_backburner import JobError, JobInterrupted, current_job
+from flask_backburner import JobError, current_job
+from flask_backburner.errors import JobInterrupted
 
 LOADING = 0.7  # of the whole time, on files of 1 MB to 1 GB
 KEPT_BROKEN = 1_000
