@@ -577,7 +577,7 @@ UNSUPPORTED: list[tuple[Any, str]] = [
     (dt.date | str, "JSON cannot tell the members of the union apart: use one of them alone"),
     (list[dt.date | dt.datetime], "JSON cannot tell the members of the union apart"),
     (Callable[[int], str], "`Callable` cannot be made from JSON"),
-    (Callable[P, int], "`P` stands for no type of its own"),  # pyright: ignore
+    (Callable[P, int], "`P` stands for no type of its own"),  # pyright: ignore[reportGeneralTypeIssues]
     (Iterator[int], "`Iterator` cannot be made from JSON"),
     (list[T], "`T` stands for no type of its own"),  # type: ignore[valid-type]
     (dict[str, list[complex]], "`complex` cannot be made from JSON"),
