@@ -288,7 +288,7 @@ class JobProgress extends HTMLElement {
     this.#announce(job);
   }
 
-  /** The keyboard's place stays here when the button under it goes. */
+  /** Keep the keyboard's place when the button under it can no longer hold it. */
   #focus() {
     this.tabIndex = -1;
     this.focus();
@@ -334,6 +334,7 @@ class JobProgress extends HTMLElement {
     const { button, note, cancel } = this.#parts;
     const token =
       document.querySelector("meta[name=csrf-token]")?.content || cancel.querySelector("[name=csrf_token]")?.value;
+    this.#focus();
     button.disabled = true;
     put(note, "");
     const { status } = await ask(cancel.action, { method: "POST", headers: token ? { "X-CSRFToken": token } : {} });
