@@ -65,11 +65,11 @@ PAGE = """<!doctype html>
 <body class="backburner-page">
 <main>
   <h1>Digits of π</h1>
-  <form action="{{ url_for('start') }}" method="post">
+  <form class="backburner-card" action="{{ url_for('start') }}" method="post">
     <label>How many? <input name="count" type="number" value="8000" required></label>
     <button>Compute</button>
   </form>
-  <section aria-label="Jobs"></section>
+  <div id="jobs"></div>
 </main>
 </body>
 </html>"""
@@ -80,9 +80,12 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const headers = { Accept: "application/json" };
   const answer = await fetch(form.action, { method: "POST", body: new FormData(form), headers });
+  const card = document.createElement("div");
   const bar = document.createElement("job-progress");
+  card.className = "backburner-card";
   bar.setAttribute("src", answer.headers.get("Location"));
-  document.querySelector("section").prepend(bar);
+  card.append(bar);
+  document.querySelector("#jobs").prepend(card);
 });
 """
 

@@ -25,11 +25,11 @@ def factorise(number: int) -> list[int]:
     """Take ``number`` apart into primes by trial division."""
     factors, divisor = [], 2
     while divisor * divisor <= number:
+        current_job.progress(divisor, math.isqrt(number), "Trying divisors")
         while number % divisor == 0:
             factors.append(divisor)
             number //= divisor
         divisor += 1
-        current_job.progress(divisor, math.isqrt(number), "Trying divisors")
     return [*factors, number] if number > 1 else factors
 
 

@@ -20,11 +20,13 @@ Run = Callable[[str], Served]
 
 @pytest.fixture
 def run(serve: Servers, tmp_path: Path) -> Run:
-    """Start an example from a copy of its own, so that its jobs end with the test."""
+    """Start an example as its first lines say, from a copy whose jobs end with the test."""
 
     def run(name: str) -> Served:
-        script = shutil.copy(EXAMPLES / name, tmp_path)
-        return serve.python(Path(script))
+        folder = tmp_path / "examples"
+        folder.mkdir()
+        shutil.copy(EXAMPLES / name, folder)
+        return serve.run(tmp_path, f"examples/{name}").ready()
 
     return run
 
@@ -77,6 +79,13 @@ def test_a_view_answers_at_once_and_the_work_follows(run: Run) -> None:
     assert made.startswith("hello:")
     assert hashlib.sha256(made.encode()).hexdigest().startswith("00000")
     assert requests.get(f"{server.url}/stamps/unknown").status_code == 404
+
+
+def test_an_example_runs_its_jobs_in_a_process_beside_the_web_process(run: Run) -> None:
+    server = run("quick_or_long.py")
+    requests.post(f"{server.url}/factors/2")
+    until(lambda: len(server.pids()) == 2)
+    assert "BACKBURNER_APP" not in server.output()
 
 
 def test_quick_work_is_answered_directly_and_long_work_goes_on(run: Run) -> None:
