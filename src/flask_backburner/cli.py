@@ -25,9 +25,7 @@ def jobs() -> None:
 @click.option("-q", "--queue", "queues", multiple=True, help="A queue to serve; repeatable.")
 @click.option("-c", "--threads", type=click.IntRange(min=1), help="Jobs at the same time.")
 @click.option("--burst", is_flag=True, help="Stop when no job waits any more.")
-@click.option(
-    "--grace", type=click.FloatRange(min=0), help="Seconds for running jobs at shutdown."
-)
+@click.option("--grace", type=click.FloatRange(min=0), help="Seconds for running jobs at shutdown.")
 @click.pass_context
 def worker(
     context: click.Context,

@@ -89,8 +89,9 @@ class JobNotFound(BackburnerError, LookupError):
 class JobForgotten(JobNotFound):
     """There was a job with this id; it was forgotten when its time was up."""
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, owner: str | None = None) -> None:
         super().__init__(id, f"The job {id!r} is over and was forgotten when its time was up.")
+        self.owner = owner
 
 
 class JobNotDone(BackburnerError):

@@ -68,9 +68,7 @@ class Installation:
                 "BACKBURNER_URL to a file in a folder that can be written."
             ) from error
         check_location(path, allow_network=self.settings.network_fs)
-        return SQLiteStore(
-            path, self.settings.name, durable=self.settings.durability == "full"
-        )
+        return SQLiteStore(path, self.settings.name, durable=self.settings.durability == "full")
 
     def base(self) -> str:
         """The path below which jobs have their addresses."""

@@ -190,8 +190,6 @@ class Job(Generic[R]):
             self._done_within(wait)
         return accepted_response(self._installation.app, self.document())
 
-    def __call__(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """A WSGI application, because that is what Flask takes as a view's answer."""
         return self.accepted()(environ, start_response)

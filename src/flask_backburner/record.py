@@ -76,10 +76,19 @@ class Line(Struct, frozen=True):
     id: int = 0
 
 
+class ResultKind(StrEnum):
+    """What the stored result of a job is."""
+
+    VALUE = "value"
+    FILE = "file"  # the name of one of the job's files
+    RESPONSE = "response"  # the answer of a background view
+
+
 class Succeeded(Struct, frozen=True):
-    """The function returned; ``result`` is what it returned, encoded."""
+    """The function returned; ``result`` is what it returned, encoded as its ``kind`` says."""
 
     result: bytes
+    kind: ResultKind = ResultKind.VALUE
 
 
 class Failed(Struct, frozen=True):
@@ -106,8 +115,39 @@ Outcome = Succeeded | Failed | Cancelled | Released
 """How an attempt ended."""
 
 
+class JobFile(Struct, frozen=True):
+    """A result file of a job; ``size`` in bytes."""
+
+    name: str
+    type: str
+    size: int
+
+
+class Reason(StrEnum):
+    """Why a queued job does not run yet."""
+
+    IN_LINE = "in_line"
+    SCHEDULED = "scheduled"
+    NO_WORKER = "no_worker"
+
+
+class Waiting(Struct, frozen=True):
+    """A diagnosis of a queued job.
+
+    ``position`` counts from 1 and is none where counting would cost too much; ``estimate`` is
+    in seconds until it starts, if that can be told.
+    """
+
+    reason: Reason
+    position: int | None = None
+    estimate: float | None = None
+
+
 class JobRecord(Struct, frozen=True):
-    """Everything about a job but its arguments, result and log, as it was at one moment."""
+    """Everything about a job but its arguments, result and log, as it was at one moment.
+
+    ``files`` counts its result files. An ``external`` job is run by other code, not by a worker.
+    """
 
     id: str
     task: str
@@ -129,6 +169,10 @@ class JobRecord(Struct, frozen=True):
     fault: Fault | None
     worker: str | None
     last_line: int
+    owner: str | None = None
+    kept_until: datetime | None = None
+    files: int = 0
+    external: bool = False
 
     @property
     def done(self) -> bool:

@@ -7,14 +7,45 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from ..record import JobRecord, Line, Outcome, Progress, State
+from ..record import (
+    JobFile,
+    JobRecord,
+    Line,
+    Outcome,
+    Progress,
+    ResultKind,
+    State,
+    Waiting,
+)
 
 LINES_KEPT = 1000
 """So many of the newest log lines of a job are kept."""
 
 
+COUNTED = 100
+"""Positions in line beyond this are not counted."""
+
+TOMBSTONES_KEPT = 90 * 86400.0
+"""So many seconds a forgotten id is known as forgotten."""
+
+PATIENCE_FOR_WORKER = 2.0
+"""So many seconds a job waits before "no worker" is said: an embedded one needs to start."""
+
+
+class Keeping(Struct, frozen=True):
+    """How long finished jobs stay, in seconds, and how many bytes they may take together."""
+
+    done: float = 7 * 86400.0
+    failed: float = 30 * 86400.0
+    bytes: int = 10 << 30
+
+
 class NewJob(Struct, frozen=True):
-    """A job to be added. ``arguments`` are encoded; ``run_at`` is in seconds since the epoch."""
+    """A job to be added. ``arguments`` are encoded; ``run_at`` is in seconds since the epoch.
+
+    An ``external`` job is never claimed: other code drives it. If it has a ``deadline``, so many
+    seconds of silence make it ``lost``.
+    """
 
     id: str
     task: str
@@ -22,6 +53,9 @@ class NewJob(Struct, frozen=True):
     queue: str = "default"
     priority: int = 0
     run_at: float | None = None
+    owner: str | None = None
+    external: bool = False
+    deadline: float | None = None
 
 
 class Claim(Struct, frozen=True):
@@ -36,11 +70,12 @@ class Claim(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """News of a running job: its progress if that changed, and new log lines."""
+    """News of a running job: its progress if that changed, new log lines and files."""
 
     claim: Claim
     progress: Progress | None = None
     lines: tuple[Line, ...] = ()
+    files: tuple[JobFile, ...] = ()
 
 
 class Settlement(Struct, frozen=True):
@@ -61,6 +96,14 @@ class Turn(Struct, frozen=True):
     claimed: tuple[Claim, ...] = ()
     refused: tuple[Claim, ...] = ()
     cancelling: tuple[str, ...] = ()
+
+
+class WorkerInfo(Struct, frozen=True):
+    """What a living worker is there for: so many ``threads``, for ``queues`` (none: all)."""
+
+    worker: str
+    threads: int = 1
+    queues: list[str] | None = None
 
 
 class Mark(Struct, frozen=True):
@@ -116,11 +159,18 @@ class Store(ABC):
 
     @abstractmethod
     def get(self, id: str) -> JobRecord:
-        """The job as it is now. Raises ``JobNotFound``."""
+        """The job as it is now.
+
+        Raises ``JobNotFound``, and ``JobForgotten`` for one that is past its ``kept_until``,
+        whether it was purged yet or not.
+        """
 
     @abstractmethod
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
-        """What watchers compare, of those of the jobs that exist. A job's version never falls."""
+        """What watchers compare, of those of the jobs that exist. A job's version never falls.
+
+        Files and log lines are no change of version; a new file is told with its job's next.
+        """
 
     @abstractmethod
     def find(
@@ -129,6 +179,7 @@ class Store(ABC):
         state: State | None = None,
         task: str | None = None,
         queue: str | None = None,
+        owner: str | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[JobRecord]:
@@ -139,8 +190,32 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def result(self, id: str) -> bytes | None:
-        """The encoded result of a succeeded job, else ``None``."""
+    def result(self, id: str) -> tuple[ResultKind, bytes] | None:
+        """The encoded result of a succeeded job and what it is, else ``None``."""
+
+    @abstractmethod
+    def files(self, id: str) -> list[JobFile]:
+        """The result files of a job, by name."""
+
+    @abstractmethod
+    def waiting(self, id: str) -> Waiting | None:
+        """Why the job does not run yet; ``None`` unless it is queued. A read only.
+
+        ``NO_WORKER`` is said when no living worker serves its queue and it has waited
+        ``PATIENCE_FOR_WORKER`` seconds. Positions beyond ``COUNTED`` are none.
+        """
+
+    @abstractmethod
+    def oldest_queued(self) -> dict[str, float]:
+        """Of each queue with jobs that could run now, how many seconds the oldest has waited."""
+
+    @abstractmethod
+    def workers(self) -> list[WorkerInfo]:
+        """The workers that are alive."""
+
+    @abstractmethod
+    def check_writable(self) -> None:
+        """Raise ``StoreError`` unless a job could be added now."""
 
     @abstractmethod
     def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
@@ -151,8 +226,11 @@ class Store(ABC):
         """How many jobs of each queue are in each state, without counting them."""
 
     @abstractmethod
-    def join(self) -> Presence:
-        """Enlist a worker under a new name. It lives until it leaves or its process dies."""
+    def join(self, threads: int = 1, queues: Collection[str] | None = None) -> Presence:
+        """Enlist a worker under a new name. It lives until it leaves or its process dies.
+
+        ``threads`` and ``queues`` (none: all) are told to those who ask for ``workers``.
+        """
 
     @abstractmethod
     def turn(
@@ -172,9 +250,13 @@ class Store(ABC):
         refused too. A released job is ``queued`` again at once, or ``cancelled`` if that was
         asked. What was settled is durable when this returns.
 
+        An external job is spoken for under fence 0 until it is over; the first entry for a
+        queued one makes it ``running``.
+
         Then at most ``room`` jobs become ``running``, held by this worker, each with a fence
         one higher than before: those of ``queues`` (none: all) and ``tasks`` that may run now,
-        by falling priority, oldest first. No job is ever claimed twice under one fence.
+        by falling priority, oldest first. A task that ends in ``*`` stands for all that begin
+        so. No job is ever claimed twice under one fence.
 
         With nothing to record and nothing to claim it writes nothing.
         """
@@ -194,7 +276,18 @@ class Store(ABC):
 
         A job that had started is a crash: it is queued again within half a second, or
         ``failed`` as ``lost`` after ``RESCUES`` of them. One that had not loses the attempt. A
-        job for which a cancel was asked is ``cancelled``.
+        job for which a cancel was asked is ``cancelled``. External jobs whose deadline has
+        passed in silence are ``failed`` as ``lost``.
+        """
+
+    @abstractmethod
+    def purge(self, limit: int, before: float | None = None) -> list[str]:
+        """Forget at most ``limit`` finished jobs and give back their ids.
+
+        Those past their ``kept_until``, and while finished jobs take more room than allowed the
+        oldest; or, with ``before``, those that finished earlier than that. Their ids are known
+        as forgotten for ``TOMBSTONES_KEPT`` seconds more. Their files are the caller's to
+        remove.
         """
 
     @abstractmethod
@@ -215,5 +308,3 @@ class Store(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give everything back: connections, locks, roles. Repeatable. A later verb reopens."""
-
-

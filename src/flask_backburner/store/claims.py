@@ -16,6 +16,7 @@ from msgspec import Struct, json
 
 from ..record import RESCUES, Cancelled, Failed, Fault, Released, State, Succeeded
 from .base import LINES_KEPT, Claim, Report, Settlement
+from .transaction import Transaction
 
 RESCUE_JITTER = 0.5
 LOST = Fault(
@@ -23,29 +24,13 @@ LOST = Fault(
     f"The worker died while it ran this job, for the {RESCUES + 1}th time. "
     "Look for what ends the process: memory, a crashing extension, os._exit.",
 )
+SILENT = Fault("lost", "Nothing was heard of this job within its deadline.")
 
-
-class Changes:
-    """How many jobs each counter gains and loses in a transaction."""
-
-    def __init__(self) -> None:
-        self._by_counter: Counter[tuple[str, State]] = Counter()
-
-    def count(self, queue: str, before: State | None, after: State, jobs: int = 1) -> None:
-        if before is not None:
-            self._by_counter[queue, before] -= jobs
-        self._by_counter[queue, after] += jobs
-
-    def write(self, connection: sqlite3.Connection, namespace: int) -> None:
-        for (queue, state), jobs in self._by_counter.items():
-            if jobs:
-                connection.execute(
-                    """
-                    INSERT INTO counters (namespace, queue, state, jobs) VALUES (?, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs
-                    """,
-                    (namespace, queue, state, jobs),
-                )
+HELD = """
+    id = ? AND fence = ?
+    AND (state = 'running' OR state = 'queued' AND ready IS NULL)
+"""
+"""Whose job a claim or an external driver may speak for."""
 
 
 class Wish(Struct, frozen=True):
@@ -61,25 +46,23 @@ def any_work(connection: sqlite3.Connection, wish: Wish, now: float) -> bool:
     """Whether a claim would find anything; a read only, so that idle workers never write."""
     if wish.room <= 0:
         return False
-    if _due(connection, wish, now):
+    if _due(connection, wish.namespace, now):
         return True
     queues = _queues_with_work(connection, wish)
     return bool(queues and _candidates(connection, wish, queues, 1))
 
 
-def claim(
-    connection: sqlite3.Connection, wish: Wish, worker: str, now: float, changes: Changes
-) -> tuple[Claim, ...]:
+def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     """Take at most ``wish.room`` jobs for the worker, first in line first."""
     if wish.room <= 0:
         return ()
-    if _due(connection, wish, now):
-        _make_ready(connection, wish, now)
-    queues = _queues_with_work(connection, wish)
+    if _due(tx.connection, tx.namespace, tx.now):
+        _make_ready(tx)
+    queues = _queues_with_work(tx.connection, wish)
     if not queues:
         return ()
-    seqs = _candidates(connection, wish, queues, wish.room)
-    rows = connection.execute(
+    seqs = _candidates(tx.connection, wish, queues, wish.room)
+    rows = tx.rows(
         """
         UPDATE jobs
         SET state = 'running', version = version + 1, fence = fence + 1, attempt = attempt + 1,
@@ -89,11 +72,11 @@ def claim(
         RETURNING priority, seq, id, fence, task, queue, attempt,
             (SELECT data FROM arguments WHERE arguments.seq = jobs.seq)
         """,
-        (worker, now, now, json.encode(seqs).decode()),
-    ).fetchall()
+        (worker, tx.now, tx.now, json.encode(seqs).decode()),
+    )
     rows.sort(key=_line_order)
     for queue, jobs in Counter(row[5] for row in rows).items():
-        changes.count(queue, State.QUEUED, State.RUNNING, jobs)
+        tx.count(queue, State.QUEUED, State.RUNNING, jobs)
     return tuple(Claim(*row[2:]) for row in rows)
 
 
@@ -102,7 +85,7 @@ def _line_order(row: tuple[Any, ...]) -> tuple[int, int]:
     return -priority, seq
 
 
-def _due(connection: sqlite3.Connection, wish: Wish, now: float) -> bool:
+def _due(connection: sqlite3.Connection, namespace: int, now: float) -> bool:
     return bool(
         connection.execute(
             """
@@ -110,18 +93,18 @@ def _due(connection: sqlite3.Connection, wish: Wish, now: float) -> bool:
             WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
             LIMIT 1
             """,
-            (wish.namespace, now),
+            (namespace, now),
         ).fetchall()
     )
 
 
-def _make_ready(connection: sqlite3.Connection, wish: Wish, now: float) -> None:
-    connection.execute(
+def _make_ready(tx: Transaction) -> None:
+    tx.execute(
         """
         UPDATE jobs SET ready = 1
         WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
         """,
-        (wish.namespace, now),
+        (tx.namespace, tx.now),
     )
 
 
@@ -137,21 +120,26 @@ def _candidates(
     connection: sqlite3.Connection, wish: Wish, queues: list[str], room: int
 ) -> list[int]:
     """The first in line over several queues, each of which is read in its own order."""
-    tasks = json.encode(sorted(wish.tasks)).decode()
+    prefixes = sorted(task[:-1] for task in wish.tasks if task.endswith("*"))
+    names = json.encode(sorted(task for task in wish.tasks if not task.endswith("*"))).decode()
     parameters: list[Any] = []
     for queue in queues:
-        parameters += (wish.namespace, queue, tasks, room)
-    rows = connection.execute(_candidates_sql(len(queues)), (*parameters, room)).fetchall()
-    return [seq for _, seq in rows]
+        parameters += (wish.namespace, queue, names)
+        for prefix in prefixes:
+            parameters += (prefix, prefix)
+        parameters.append(room)
+    sql = _candidates_sql(len(queues), len(prefixes))
+    return [seq for _, seq in connection.execute(sql, (*parameters, room)).fetchall()]
 
 
 @cache
-def _candidates_sql(queues: int) -> str:
-    one = """
+def _candidates_sql(queues: int, prefixes: int) -> str:
+    begins = " OR substr(task, 1, length(?)) = ?" * prefixes
+    one = f"""
         SELECT * FROM (
             SELECT priority, seq FROM jobs
             WHERE namespace = ? AND queue = ? AND state = 'queued' AND ready = 1
-              AND task IN (SELECT value FROM json_each(?))
+              AND (task IN (SELECT value FROM json_each(?)){begins})
             ORDER BY priority DESC, seq
             LIMIT ?
         )
@@ -168,156 +156,191 @@ def cancelling(connection: sqlite3.Connection, worker: str) -> tuple[str, ...]:
     return tuple(id for (id,) in rows)
 
 
-def record(
-    connection: sqlite3.Connection, reports: Sequence[Report], now: float
-) -> list[Claim]:
-    """Write progress and log lines; gives back the claims that are stale."""
-    return [report.claim for report in reports if not _record(connection, report, now)]
+def record(tx: Transaction, reports: Sequence[Report]) -> list[Claim]:
+    """Write progress, log lines and files; gives back the claims that are stale."""
+    return [report.claim for report in reports if not _record(tx, report)]
 
 
-def _record(connection: sqlite3.Connection, report: Report, now: float) -> bool:
-    rows = connection.execute(
-        "SELECT seq, last_line FROM jobs WHERE id = ? AND fence = ? AND state = 'running'",
-        (report.claim.id, report.claim.fence),
-    ).fetchall()
+def _record(tx: Transaction, report: Report) -> bool:
+    claim = report.claim
+    rows = tx.rows(f"SELECT seq, last_line, ready FROM jobs WHERE {HELD}", (claim.id, claim.fence))
     if not rows:
         return False
-    ((seq, last_line),) = rows
+    ((seq, last_line, ready),) = rows
+    if ready is None:
+        _hear(tx, seq, claim)
     if report.progress is not None:
         progress = report.progress
-        connection.execute(
+        tx.execute(
             """
             UPDATE jobs
             SET current = ?, total = ?, message = ?, phase = ?, progressed_at = ?,
                 version = version + 1, updated_at = ?
             WHERE seq = ?
             """,
-            (progress.current, progress.total, progress.message, progress.phase, now, now, seq),
+            (
+                progress.current,
+                progress.total,
+                progress.message,
+                progress.phase,
+                tx.now,
+                tx.now,
+                seq,
+            ),
         )
     if report.lines:
-        connection.executemany(
-            "INSERT INTO lines (seq, line, at, level, text) VALUES (?, ?, ?, ?, ?)",
-            [
-                (seq, number, line.at.timestamp(), line.level, line.text)
-                for number, line in enumerate(report.lines, last_line + 1)
-            ],
-        )
-        last_line += len(report.lines)
-        connection.execute("UPDATE jobs SET last_line = ? WHERE seq = ?", (last_line, seq))
-        connection.execute(
-            "DELETE FROM lines WHERE seq = ? AND line <= ?", (seq, last_line - LINES_KEPT)
-        )
+        _write_lines(tx, seq, last_line, report)
+    if report.files:
+        _write_files(tx, seq, report)
     return True
 
 
-def settle(
-    connection: sqlite3.Connection, settled: Sequence[Settlement], now: float, changes: Changes
-) -> list[Claim]:
+def _hear(tx: Transaction, seq: int, claim: Claim) -> None:
+    """Note a sign of life of an external job; its first makes it run."""
+    tx.execute("UPDATE jobs SET heard_at = ? WHERE seq = ?", (tx.now, seq))
+    began = tx.execute(
+        """
+        UPDATE jobs
+        SET state = 'running', attempt = 1, started_at = ?, version = version + 1, updated_at = ?
+        WHERE seq = ? AND state = 'queued'
+        """,
+        (tx.now, tx.now, seq),
+    ).rowcount
+    if began:
+        tx.count(claim.queue, State.QUEUED, State.RUNNING)
+
+
+def _write_lines(tx: Transaction, seq: int, last_line: int, report: Report) -> None:
+    tx.executemany(
+        "INSERT INTO lines (seq, line, at, level, text) VALUES (?, ?, ?, ?, ?)",
+        [
+            (seq, number, line.at.timestamp(), line.level, line.text)
+            for number, line in enumerate(report.lines, last_line + 1)
+        ],
+    )
+    last_line += len(report.lines)
+    tx.execute("UPDATE jobs SET last_line = ? WHERE seq = ?", (last_line, seq))
+    tx.execute("DELETE FROM lines WHERE seq = ? AND line <= ?", (seq, last_line - LINES_KEPT))
+
+
+def _write_files(tx: Transaction, seq: int, report: Report) -> None:
+    tx.executemany(
+        "INSERT OR REPLACE INTO files (seq, name, type, size) VALUES (?, ?, ?, ?)",
+        [(seq, file.name, file.type, file.size) for file in report.files],
+    )
+    tx.execute(
+        """
+        UPDATE jobs
+        SET files = (SELECT count(*) FROM files WHERE files.seq = jobs.seq),
+            version = version + 1, updated_at = ?
+        WHERE seq = ?
+        """,
+        (tx.now, seq),
+    )
+
+
+def settle(tx: Transaction, settled: Sequence[Settlement]) -> list[Claim]:
     """Write how attempts ended; gives back the claims that are stale.
 
     Jobs that succeeded are written together: nearly all do.
     """
-    succeeded = [entry for entry in settled if isinstance(entry.outcome, Succeeded)]
-    refused = _succeed(connection, succeeded, now, changes)
-    refused += [
-        entry.claim
+    together = [
+        entry
         for entry in settled
-        if not isinstance(entry.outcome, Succeeded)
-        and not _settle_one(connection, entry, now, changes)
+        if isinstance(entry.outcome, Succeeded) and entry.claim.fence  # external ones apart
     ]
+    refused = _succeed(tx, together) if together else []
+    if len(together) < len(settled):
+        refused += [
+            entry.claim
+            for entry in settled
+            if not (isinstance(entry.outcome, Succeeded) and entry.claim.fence)
+            and not _settle_one(tx, entry)
+        ]
     return refused
 
 
 _SUCCEED = """
     UPDATE jobs
-    SET state = 'succeeded', version = version + 1, finished_at = ?, updated_at = ?
+    SET state = 'succeeded', version = version + 1, finished_at = ?, updated_at = ?, kept_until = ?
     WHERE id = ? AND fence = ? AND state = 'running'
 """
-_KEEP_RESULT = """
-    INSERT INTO results (seq, data)
-    SELECT seq, ? FROM jobs WHERE id = ? AND fence = ? AND state = 'running'
-"""
 
 
-def _succeed(
-    connection: sqlite3.Connection, settled: list[Settlement], now: float, changes: Changes
-) -> list[Claim]:
-    if not settled:
-        return []
-    connection.execute("SAVEPOINT together")
-    _keep_results(connection, settled)
-    updated = connection.executemany(
-        _SUCCEED, [(now, now, entry.claim.id, entry.claim.fence) for entry in settled]
+def _succeed(tx: Transaction, settled: list[Settlement]) -> list[Claim]:
+    tx.execute("SAVEPOINT together")
+    _keep_results(tx, settled)
+    kept_until = tx.kept_until(State.SUCCEEDED)
+    updated = tx.executemany(
+        _SUCCEED,
+        [(tx.now, tx.now, kept_until, entry.claim.id, entry.claim.fence) for entry in settled],
     ).rowcount
     accepted = settled
     if updated != len(settled):
-        connection.execute("ROLLBACK TO together")
-        accepted = [entry for entry in settled if _succeed_one(connection, entry, now)]
-    connection.execute("RELEASE together")
+        tx.execute("ROLLBACK TO together")
+        accepted = [entry for entry in settled if _settle_one(tx, entry, counted=False)]
+    tx.execute("RELEASE together")
     for queue, jobs in Counter(entry.claim.queue for entry in accepted).items():
-        changes.count(queue, State.RUNNING, State.SUCCEEDED, jobs)
+        tx.count(queue, State.RUNNING, State.SUCCEEDED, jobs)
     if accepted is settled:
         return []
     return [entry.claim for entry in settled if entry not in accepted]
 
 
-def _keep_results(connection: sqlite3.Connection, settled: Iterable[Settlement]) -> None:
+def _keep_results(tx: Transaction, settled: Iterable[Settlement]) -> None:
     """A missing result reads as null, which most jobs return."""
     rows = [
-        (entry.outcome.result, entry.claim.id, entry.claim.fence)
+        (entry.outcome.kind, entry.outcome.result, entry.claim.id, entry.claim.fence)
         for entry in settled
         if isinstance(entry.outcome, Succeeded) and entry.outcome.result != b"null"
     ]
     if rows:
-        connection.executemany(_KEEP_RESULT, rows)
+        tx.executemany(
+            f"INSERT INTO results (seq, kind, data) SELECT seq, ?, ? FROM jobs WHERE {HELD}", rows
+        )
 
 
-def _succeed_one(connection: sqlite3.Connection, entry: Settlement, now: float) -> bool:
-    _keep_results(connection, [entry])
-    parameters = (now, now, entry.claim.id, entry.claim.fence)
-    return bool(connection.execute(_SUCCEED, parameters).rowcount)
-
-
-def _settle_one(
-    connection: sqlite3.Connection, entry: Settlement, now: float, changes: Changes
-) -> bool:
+def _settle_one(tx: Transaction, entry: Settlement, *, counted: bool = True) -> bool:
     claim = entry.claim
-    rows = connection.execute(
-        "SELECT seq, cancel_requested FROM jobs WHERE id = ? AND fence = ? AND state = 'running'",
-        (claim.id, claim.fence),
-    ).fetchall()
+    rows = tx.rows(
+        f"SELECT seq, state, cancel_requested FROM jobs WHERE {HELD}", (claim.id, claim.fence)
+    )
     if not rows:
         return False
-    ((seq, cancel_requested),) = rows
+    ((seq, before, cancel_requested),) = rows
     match entry.outcome:
-        case Failed(fault):
-            _end(connection, seq, State.FAILED, now)
-            _keep_fault(connection, seq, fault)
-            changes.count(claim.queue, State.RUNNING, State.FAILED)
-        case Released(started) if not cancel_requested:
-            _requeue(connection, seq, now, attempts_back=0 if started else 1)
-            changes.count(claim.queue, State.RUNNING, State.QUEUED)
-        case Released() | Cancelled():
-            _end(connection, seq, State.CANCELLED, now)
-            changes.count(claim.queue, State.RUNNING, State.CANCELLED)
         case Succeeded():
-            raise AssertionError("written together with the others")
+            after = State.SUCCEEDED
+            _keep_results(tx, [entry])
+            _end(tx, seq, after)
+        case Failed(fault):
+            after = State.FAILED
+            _end(tx, seq, after)
+            _keep_fault(tx, seq, fault)
+        case Released(started) if not cancel_requested:
+            after = State.QUEUED
+            _requeue(tx, seq, attempts_back=0 if started else 1)
+        case Released() | Cancelled():
+            after = State.CANCELLED
+            _end(tx, seq, after)
+    if counted:
+        tx.count(claim.queue, before, after)
     return True
 
 
-def _end(connection: sqlite3.Connection, seq: int, state: State, now: float) -> None:
-    connection.execute(
+def _end(tx: Transaction, seq: int, state: State) -> None:
+    tx.execute(
         """
         UPDATE jobs
-        SET state = ?, version = version + 1, finished_at = ?, updated_at = ?
+        SET state = ?, version = version + 1, finished_at = ?, updated_at = ?, kept_until = ?
         WHERE seq = ?
         """,
-        (state, now, now, seq),
+        (state, tx.now, tx.now, tx.kept_until(state), seq),
     )
 
 
-def _keep_fault(connection: sqlite3.Connection, seq: int, fault: Fault) -> None:
-    connection.execute(
+def _keep_fault(tx: Transaction, seq: int, fault: Fault) -> None:
+    tx.execute(
         """
         INSERT OR REPLACE INTO faults (seq, code, message, public, traceback)
         VALUES (?, ?, ?, ?, ?)
@@ -327,15 +350,9 @@ def _keep_fault(connection: sqlite3.Connection, seq: int, fault: Fault) -> None:
 
 
 def _requeue(
-    connection: sqlite3.Connection,
-    seq: int,
-    now: float,
-    *,
-    attempts_back: int = 0,
-    crashes: int = 0,
-    delay: float = 0.0,
+    tx: Transaction, seq: int, *, attempts_back: int = 0, crashes: int = 0, delay: float = 0.0
 ) -> None:
-    connection.execute(
+    tx.execute(
         """
         UPDATE jobs
         SET state = 'queued', ready = ?, run_at = ?, worker = NULL, started_at = NULL,
@@ -343,42 +360,78 @@ def _requeue(
             version = version + 1, updated_at = ?
         WHERE seq = ?
         """,
-        (delay == 0, now + delay, attempts_back, crashes, now, seq),
+        (delay == 0, tx.now + delay, attempts_back, crashes, tx.now, seq),
     )
 
 
-def rescue(
-    connection: sqlite3.Connection,
-    namespace: int,
-    worker: str,
-    started: frozenset[tuple[str, int]] | None,
-    now: float,
-    changes: Changes,
-) -> int:
+def cancel(tx: Transaction, id: str) -> None:
+    """Cancel a queued job, mark a running one, leave any other as it is."""
+    rows = tx.rows(
+        "SELECT seq, state, queue FROM jobs WHERE id = ? AND namespace = ?", (id, tx.namespace)
+    )
+    for seq, state, queue in rows:
+        if state == State.QUEUED:
+            tx.execute("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?", (seq,))
+            _end(tx, seq, State.CANCELLED)
+            tx.count(queue, State.QUEUED, State.CANCELLED)
+        elif state == State.RUNNING:
+            tx.execute(
+                """
+                UPDATE jobs
+                SET cancel_requested = 1, version = version + 1, updated_at = ?
+                WHERE seq = ? AND cancel_requested = 0
+                """,
+                (tx.now, seq),
+            )
+
+
+def rescue(tx: Transaction, worker: str, started: frozenset[tuple[str, int]] | None) -> int:
     """Take a dead worker's jobs from it; ``started`` is none when nobody can tell which had."""
-    rows = connection.execute(
+    rows = tx.rows(
         """
         SELECT seq, id, fence, queue, crashes, cancel_requested
         FROM jobs
         WHERE namespace = ? AND worker = ? AND state = 'running'
         """,
-        (namespace, worker),
-    ).fetchall()
+        (tx.namespace, worker),
+    )
     for seq, id, fence, queue, crashes, cancel_requested in rows:
         if cancel_requested:
             after = State.CANCELLED
-            _end(connection, seq, after, now)
+            _end(tx, seq, after)
         elif started is not None and (id, fence) not in started:
             after = State.QUEUED
-            _requeue(connection, seq, now, attempts_back=1)
+            _requeue(tx, seq, attempts_back=1)
         elif crashes >= RESCUES:
             after = State.FAILED
-            connection.execute("UPDATE jobs SET crashes = crashes + 1 WHERE seq = ?", (seq,))
-            _end(connection, seq, after, now)
-            _keep_fault(connection, seq, LOST)
+            tx.execute("UPDATE jobs SET crashes = crashes + 1 WHERE seq = ?", (seq,))
+            _end(tx, seq, after)
+            _keep_fault(tx, seq, LOST)
         else:
             after = State.QUEUED
             # Spread, so that what was lost together does not come back together.
-            _requeue(connection, seq, now, crashes=1, delay=random.uniform(0, RESCUE_JITTER))
-        changes.count(queue, State.RUNNING, after)
+            _requeue(tx, seq, crashes=1, delay=random.uniform(0, RESCUE_JITTER))
+        tx.count(queue, State.RUNNING, after)
+    return len(rows)
+
+
+def silent(connection: sqlite3.Connection, namespace: int, now: float) -> list[tuple[Any, ...]]:
+    """The external jobs of which nothing was heard within their deadline."""
+    return connection.execute(
+        """
+        SELECT seq, queue, state FROM jobs
+        WHERE namespace = ? AND deadline IS NOT NULL AND kept_until IS NULL
+          AND heard_at + deadline <= ?
+        """,
+        (namespace, now),
+    ).fetchall()
+
+
+def give_up_silent(tx: Transaction) -> int:
+    """Fail the external jobs that are silent for too long."""
+    rows = silent(tx.connection, tx.namespace, tx.now)
+    for seq, queue, state in rows:
+        _end(tx, seq, State.FAILED)
+        _keep_fault(tx, seq, SILENT)
+        tx.count(queue, state, State.FAILED)
     return len(rows)

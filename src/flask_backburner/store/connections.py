@@ -67,8 +67,11 @@ class Connections:
                 self._take_back(connection)
 
     @contextmanager
-    def checkpointing(self, busy_seconds: float) -> Iterator[sqlite3.Connection]:
-        """A connection of its own under the gate, which waits only so long for readers."""
+    def alone(self, busy_seconds: float) -> Iterator[sqlite3.Connection]:
+        """A connection of its own under the gate, in no transaction, for housekeeping.
+
+        It waits only so long for readers.
+        """
         with translated(self.path), self.gate.held():
             self._current_writer()
             connection = self._open(busy_seconds)

@@ -6,15 +6,18 @@ import mmap
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from struct import Struct
 
+import msgspec
+
 from ..errors import StoreError
-from .base import Claim, Presence
-from .locks import open_lock, try_lock, unlock
+from .base import Claim, Presence, WorkerInfo
+from .locks import is_locked, open_lock, try_lock, unlock
 
 SLOT = Struct("=?q23s")  # started, fence, id
 SLOTS = 4096
+SLOT_BYTES = SLOT.size * SLOTS
 _STARTED_AT = 0
 
 
@@ -25,19 +28,21 @@ class FilePresence(Presence):
     call, and outlives the process.
     """
 
-    def __init__(self, path: str, worker: str) -> None:
-        self.worker = worker
+    def __init__(self, path: str, info: WorkerInfo) -> None:
+        self.worker = info.worker
         self.path = path
         fd = open_lock(path + ".new")
-        os.truncate(fd, SLOT.size * SLOTS)
+        os.pwrite(fd, msgspec.json.encode(info), SLOT_BYTES)
         if not try_lock(fd):
             os.close(fd)
-            raise StoreError(f"The new lock file {path}.new is held already; is it on a local disk?")
+            raise StoreError(
+                f"The new lock file {path}.new is held already; is it on a local disk?"
+            )
         # Under its own name only once it is locked, lest it be taken for a dead worker's.
         os.rename(path + ".new", path)
         self._fd: int | None = fd
-        self._slots = mmap.mmap(fd, SLOT.size * SLOTS)
-        self._free = list(range(0, SLOT.size * SLOTS, SLOT.size))
+        self._slots = mmap.mmap(fd, SLOT_BYTES)
+        self._free = list(range(0, SLOT_BYTES, SLOT.size))
         self._taken: dict[tuple[str, int], int] = {}
 
     @property
@@ -91,9 +96,10 @@ class Liveness:
         self._presences: list[FilePresence] = []
         os.makedirs(folder, mode=0o700, exist_ok=True)
 
-    def join(self) -> FilePresence:
+    def join(self, threads: int, queues: Collection[str] | None) -> FilePresence:
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        presence = FilePresence(os.path.join(self.folder, self._prefix + name), name)
+        info = WorkerInfo(name, threads, None if queues is None else sorted(queues))
+        presence = FilePresence(os.path.join(self.folder, self._prefix + name), info)
         self._presences.append(presence)
         return presence
 
@@ -104,6 +110,22 @@ class Liveness:
             for name in os.listdir(self.folder)
             if name.startswith(self._prefix) and not name.endswith(".new")
         ]
+
+    def alive(self) -> list[WorkerInfo]:
+        """The workers whose file is locked."""
+        found = []
+        for worker in self.workers():
+            try:
+                fd = os.open(os.path.join(self.folder, self._prefix + worker), os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                if is_locked(fd):
+                    text = os.pread(fd, os.fstat(fd).st_size, SLOT_BYTES)
+                    found.append(msgspec.json.decode(text, type=WorkerInfo))
+            finally:
+                os.close(fd)
+        return found
 
     def dead(self) -> Iterator[tuple[str, frozenset[tuple[str, int]]]]:
         """Each dead worker with the id and fence of the jobs that it had started.
@@ -119,7 +141,7 @@ class Liveness:
             try:
                 # Somebody else may have removed it between the opening and the locking.
                 if try_lock(fd) and os.fstat(fd).st_nlink:
-                    yield worker, _started(os.pread(fd, SLOT.size * SLOTS, 0))
+                    yield worker, _started(os.pread(fd, SLOT_BYTES, 0))
                     os.unlink(path)
             finally:
                 os.close(fd)

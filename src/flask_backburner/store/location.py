@@ -49,9 +49,7 @@ def file_system(path: str, mounts: str = MOUNTS) -> str | None:
         return None
     place = os.path.realpath(os.path.dirname(path))
     holding = [
-        (len(point), kind)
-        for point, kind in found
-        if os.path.commonpath([point, place]) == point
+        (len(point), kind) for point, kind in found if os.path.commonpath([point, place]) == point
     ]
     return max(holding)[1] if holding else None
 

@@ -20,6 +20,13 @@ if sys.platform == "win32":
             return False
         return True
 
+    def is_locked(fd: int) -> bool:
+        """Whether somebody holds the lock, without taking it from anybody."""
+        if not try_lock(fd):
+            return True
+        unlock(fd)
+        return False
+
     def unlock(fd: int) -> None:
         """Give the lock back."""
         os.lseek(fd, _AT, os.SEEK_SET)
@@ -35,6 +42,16 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def is_locked(fd: int) -> bool:
+        """Whether somebody holds the lock, without taking it from anybody."""
+        try:
+            # Shared, so that two who ask do not take each other for the holder.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        return False
 
     def unlock(fd: int) -> None:
         """Give the lock back."""

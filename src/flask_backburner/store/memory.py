@@ -12,23 +12,31 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..clock import Clock, moment
-from ..errors import JobNotFound, QueueFull
+from ..errors import JobForgotten, JobNotFound, QueueFull
 from ..record import (
     FINAL,
     RESCUES,
     Cancelled,
     Failed,
     Fault,
+    JobFile,
     JobRecord,
     Line,
     Progress,
+    Reason,
     Released,
+    ResultKind,
     State,
     Succeeded,
+    Waiting,
 )
 from .base import (
+    COUNTED,
     LINES_KEPT,
+    PATIENCE_FOR_WORKER,
+    TOMBSTONES_KEPT,
     Claim,
+    Keeping,
     Mark,
     NewJob,
     Presence,
@@ -36,14 +44,16 @@ from .base import (
     Settlement,
     Store,
     Turn,
+    WorkerInfo,
 )
 
 
 class MemoryPresence(Presence):
     """A worker that is alive until it leaves, or until a test lets it ``die``."""
 
-    def __init__(self, worker: str) -> None:
-        self.worker = worker
+    def __init__(self, info: WorkerInfo) -> None:
+        self.worker = info.worker
+        self.info = info
         self.alive = True
         self.noted: set[tuple[str, int]] = set()
 
@@ -62,8 +72,11 @@ class Entry(Struct):
 
     record: JobRecord
     arguments: bytes
-    result: bytes | None = None
+    result: tuple[ResultKind, bytes] | None = None
     lines: list[Line] = []
+    files: dict[str, JobFile] = {}
+    deadline: float | None = None
+    heard_at: float = 0.0
 
 
 @dataclass
@@ -71,6 +84,7 @@ class Memory:
     """What the stores of one namespace share."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
+    tombstones: dict[str, tuple[float, str | None]] = field(default_factory=dict)
     presences: dict[str, MemoryPresence] = field(default_factory=dict)
     roles: dict[str, MemoryStore] = field(default_factory=dict)
     names: Iterable[int] = field(default_factory=count)
@@ -80,8 +94,15 @@ class Memory:
 class MemoryStore(Store):
     """Jobs in this process; two stores over one ``Memory`` see the same."""
 
-    def __init__(self, memory: Memory | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        memory: Memory | None = None,
+        *,
+        keeping: Keeping | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.memory = memory or Memory()
+        self._keeping = keeping or Keeping()
         self._entries = self.memory.entries
         self._lock = self.memory.lock
         self._clock = clock or Clock()
@@ -121,8 +142,10 @@ class MemoryStore(Store):
             fault=None,
             worker=None,
             last_line=0,
+            owner=job.owner,
+            external=job.external,
         )
-        return Entry(record, job.arguments)
+        return Entry(record, job.arguments, deadline=job.deadline, heard_at=self.now())
 
     def _change(self, entry: Entry, **changes: object) -> None:
         entry.record = replace(
@@ -133,13 +156,17 @@ class MemoryStore(Store):
         )
 
     def _find(self, id: str) -> Entry:
-        try:
+        if id in self._entries:
             return self._entries[id]
-        except KeyError:
-            raise JobNotFound(id) from None
+        if id in self.memory.tombstones:
+            raise JobForgotten(id, self.memory.tombstones[id][1])
+        raise JobNotFound(id)
 
     def get(self, id: str) -> JobRecord:
-        return self._find(id).record
+        record = self._find(id).record
+        if record.kept_until is not None and record.kept_until <= moment(self.now()):
+            raise JobForgotten(id, record.owner)
+        return record
 
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
         records = [self._entries[id].record for id in ids if id in self._entries]
@@ -151,23 +178,60 @@ class MemoryStore(Store):
         state: State | None = None,
         task: str | None = None,
         queue: str | None = None,
+        owner: str | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[JobRecord]:
         with self._lock:
             records = [entry.record for entry in self._entries.values()]
             if before is not None:
-                records = records[: records.index(self.get(before))]
+                records = records[: records.index(self._find(before).record)]
         return [
             record
             for record in reversed(records)
             if state in (None, record.state)
             and task in (None, record.task)
             and queue in (None, record.queue)
+            and owner in (None, record.owner)
         ][:limit]
 
-    def result(self, id: str) -> bytes | None:
+    def result(self, id: str) -> tuple[ResultKind, bytes] | None:
         return self._find(id).result
+
+    def files(self, id: str) -> list[JobFile]:
+        return [file for _, file in sorted(self._find(id).files.items())]
+
+    def waiting(self, id: str) -> Waiting | None:
+        with self._lock:
+            record = self._find(id).record
+            if record.state is not State.QUEUED or record.external:
+                return None
+            now = self.now()
+            if record.run_at > moment(now):
+                left = record.run_at.timestamp() - now
+                return Waiting(Reason.SCHEDULED, None, round(left, 1))
+            line = [entry.record.id for entry in self._line({record.queue}, ("*",))]
+            position = line.index(id) + 1 if id in line[:COUNTED] else None
+            waited = now - max(record.created_at, record.run_at).timestamp()
+            serving = any(
+                each.queues is None or record.queue in each.queues for each in self.workers()
+            )
+            if not serving and waited >= PATIENCE_FOR_WORKER:
+                return Waiting(Reason.NO_WORKER, position)
+            return Waiting(Reason.IN_LINE, position)
+
+    def oldest_queued(self) -> dict[str, float]:
+        oldest: dict[str, float] = {}
+        for entry in self._line(None, ("*",)):
+            since = max(entry.record.created_at, entry.record.run_at).timestamp()
+            oldest.setdefault(entry.record.queue, max(0.0, self.now() - since))
+        return oldest
+
+    def workers(self) -> list[WorkerInfo]:
+        return [each.info for each in self.memory.presences.values() if each.alive]
+
+    def check_writable(self) -> None:
+        """It always is."""
 
     def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
         return [line for line in self._find(id).lines if line.id > after][:limit]
@@ -177,9 +241,11 @@ class MemoryStore(Store):
             records = [entry.record for entry in self._entries.values()]
         return dict(Counter((record.queue, record.state) for record in records))
 
-    def join(self) -> Presence:
+    def join(self, threads: int = 1, queues: Collection[str] | None = None) -> Presence:
         with self._lock:
-            presence = MemoryPresence(f"worker-{next(iter(self.memory.names))}")
+            name = f"worker-{next(iter(self.memory.names))}"
+            listed = None if queues is None else sorted(queues)
+            presence = MemoryPresence(WorkerInfo(name, threads, listed))
             self.memory.presences[presence.worker] = presence
         return presence
 
@@ -209,9 +275,18 @@ class MemoryStore(Store):
         return Turn(tuple(claimed), tuple(refused), tuple(cancelling))
 
     def _held(self, claim: Claim) -> Entry | None:
-        entry = self._entries[claim.id]
-        held = entry.record.state is State.RUNNING and entry.record.fence == claim.fence
-        return entry if held else None
+        entry = self._entries.get(claim.id)
+        if entry is None or entry.record.fence != claim.fence:
+            return None
+        if entry.record.external and not entry.record.done:
+            self._hear(entry)
+        return entry if entry.record.state is State.RUNNING else None
+
+    def _hear(self, entry: Entry) -> None:
+        entry.heard_at = self.now()
+        if entry.record.state is State.QUEUED:
+            started = moment(self.now())
+            self._change(entry, state=State.RUNNING, attempt=1, started_at=started)
 
     def _record(self, report: Report) -> bool:
         entry = self._held(report.claim)
@@ -223,6 +298,9 @@ class MemoryStore(Store):
         added = [replace(line, id=last + n) for n, line in enumerate(report.lines, 1)]
         entry.lines = (entry.lines + added)[-LINES_KEPT:]
         entry.record = replace(entry.record, last_line=last + len(added))
+        if report.files:
+            entry.files = entry.files | {file.name: file for file in report.files}
+            self._change(entry, files=len(entry.files))
         return True
 
     def _settle(self, settlement: Settlement) -> bool:
@@ -230,9 +308,9 @@ class MemoryStore(Store):
         if entry is None:
             return False
         match settlement.outcome:
-            case Succeeded(result):
+            case Succeeded(result, kind):
                 self._end(entry, State.SUCCEEDED)
-                entry.result = result
+                entry.result = (kind, result)
             case Failed(fault):
                 self._end(entry, State.FAILED, fault=fault)
             case Released(started) if not entry.record.cancel_requested:
@@ -242,13 +320,18 @@ class MemoryStore(Store):
         return True
 
     def _end(self, entry: Entry, state: State, **changes: object) -> None:
-        self._change(entry, state=state, finished_at=moment(self.now()), **changes)
+        keep = self._keeping.failed if state is State.FAILED else self._keeping.done
+        self._change(
+            entry,
+            state=state,
+            finished_at=moment(self.now()),
+            kept_until=moment(self.now() + keep),
+            **changes,
+        )
 
     def _requeue(self, entry: Entry, **changes: object) -> None:
         now = moment(self.now())
-        self._change(
-            entry, state=State.QUEUED, run_at=now, worker=None, started_at=None, **changes
-        )
+        self._change(entry, state=State.QUEUED, run_at=now, worker=None, started_at=None, **changes)
 
     def _line(self, queues: Collection[str] | None, tasks: Collection[str]) -> list[Entry]:
         now = moment(self.now())
@@ -256,8 +339,9 @@ class MemoryStore(Store):
             entry
             for entry in self._entries.values()
             if entry.record.state is State.QUEUED
+            and not entry.record.external
             and entry.record.run_at <= now
-            and entry.record.task in tasks
+            and any(fits(entry.record.task, task) for task in tasks)
             and (queues is None or entry.record.queue in queues)
         ]
         return sorted(ready, key=lambda entry: -entry.record.priority)
@@ -290,7 +374,19 @@ class MemoryStore(Store):
     def rescue(self) -> int:
         with self._lock:
             dead = [each for each in self.memory.presences.values() if not each.alive]
-            return sum(self._rescue(presence) for presence in dead)
+            return sum(self._rescue(presence) for presence in dead) + self._give_up_silent()
+
+    def _give_up_silent(self) -> int:
+        silent = [
+            entry
+            for entry in self._entries.values()
+            if entry.deadline is not None
+            and not entry.record.done
+            and entry.heard_at + entry.deadline <= self.now()
+        ]
+        for entry in silent:
+            self._end(entry, State.FAILED, fault=Fault("lost", "Nothing was heard of this job."))
+        return len(silent)
 
     def _rescue(self, presence: MemoryPresence) -> int:
         del self.memory.presences[presence.worker]
@@ -312,6 +408,27 @@ class MemoryStore(Store):
                 self._requeue(entry, crashes=record.crashes + 1)
         return len(held)
 
+    def purge(self, limit: int, before: float | None = None) -> list[str]:
+        with self._lock:
+            now = self.now()
+            ids = [
+                record.id
+                for record in (entry.record for entry in self._entries.values())
+                if record.kept_until is not None
+                and record.finished_at is not None
+                and (
+                    record.kept_until <= moment(now)
+                    if before is None
+                    else record.finished_at < moment(before)
+                )
+            ][:limit]
+            for id in ids:
+                self.memory.tombstones[id] = (now, self._entries.pop(id).record.owner)
+            for id, (forgotten_at, _) in list(self.memory.tombstones.items()):
+                if forgotten_at < now - TOMBSTONES_KEPT:
+                    del self.memory.tombstones[id]
+        return ids
+
     def elect(self, role: str) -> bool:
         with self._lock:
             return self.memory.roles.setdefault(role, self) is self
@@ -327,3 +444,8 @@ class MemoryStore(Store):
     def close(self) -> None:
         for role in list(self.memory.roles):
             self.resign(role)
+
+
+def fits(task: str, known: str) -> bool:
+    """Whether a task is the one that is known, or one of those that begin like it."""
+    return task.startswith(known[:-1]) if known.endswith("*") else task == known

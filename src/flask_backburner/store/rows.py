@@ -12,7 +12,8 @@ COLUMNS = """
     jobs.id, task, queue, priority, state, version, fence, attempt, crashes,
     created_at, run_at, started_at, finished_at, updated_at,
     current, total, jobs.message, phase, progressed_at,
-    cancel_requested, code, faults.message, public, traceback, worker, last_line
+    cancel_requested, code, faults.message, public, traceback, worker, last_line,
+    owner, kept_until, files, ready IS NULL
 """
 
 
@@ -23,6 +24,7 @@ def read_record(row: tuple[Any, ...]) -> JobRecord:
         created_at, run_at, started_at, finished_at, updated_at,
         current, total, message, phase, progressed_at,
         cancel_requested, code, fault, public, traceback, worker, last_line,
+        owner, kept_until, files, external,
     ) = row  # fmt: skip
     return JobRecord(
         id=id,
@@ -45,6 +47,10 @@ def read_record(row: tuple[Any, ...]) -> JobRecord:
         fault=None if code is None else Fault(code, fault, bool(public), traceback),
         worker=worker,
         last_line=last_line,
+        owner=owner,
+        kept_until=_moment(kept_until),
+        files=files,
+        external=bool(external),
     )
 
 

@@ -22,7 +22,8 @@ STEPS: Sequence[str] = (
         queue TEXT NOT NULL,
         priority INTEGER NOT NULL,
         state TEXT NOT NULL,
-        ready INTEGER NOT NULL,  -- 0 while run_at is still to come
+        ready INTEGER,  -- 1 may run; 0 while run_at is to come; NULL never: an external job
+        owner TEXT,
         version INTEGER NOT NULL DEFAULT 1,
         fence INTEGER NOT NULL DEFAULT 0,
         attempt INTEGER NOT NULL DEFAULT 0,
@@ -33,7 +34,11 @@ STEPS: Sequence[str] = (
         started_at REAL,
         finished_at REAL,
         updated_at REAL NOT NULL,
+        kept_until REAL,  -- set when it finishes
+        deadline REAL,  -- of an external job: seconds of silence that it may keep
+        heard_at REAL,
         worker TEXT,
+        files INTEGER NOT NULL DEFAULT 0,
         current NUMERIC,
         total NUMERIC,
         message TEXT,
@@ -51,10 +56,27 @@ STEPS: Sequence[str] = (
         WHERE state = 'running';
     CREATE INDEX jobs_cancelling ON jobs (worker)
         WHERE state = 'running' AND cancel_requested = 1;
+    CREATE INDEX jobs_deadline ON jobs (namespace)
+        WHERE deadline IS NOT NULL AND kept_until IS NULL;
+    CREATE INDEX jobs_finished ON jobs (namespace, kept_until)
+        WHERE kept_until IS NOT NULL;
+    CREATE INDEX jobs_owner ON jobs (namespace, owner, seq)
+        WHERE owner IS NOT NULL;
 
     -- Beside the jobs, so that the rows that every claim and status touches stay small.
     CREATE TABLE arguments (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
-    CREATE TABLE results (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE results (
+        seq INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        data BLOB NOT NULL
+    );
+    CREATE TABLE files (
+        seq INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (seq, name)
+    ) WITHOUT ROWID;
     CREATE TABLE faults (
         seq INTEGER PRIMARY KEY,
         code TEXT NOT NULL,
@@ -70,6 +92,14 @@ STEPS: Sequence[str] = (
         text TEXT NOT NULL,
         PRIMARY KEY (seq, line)
     ) WITHOUT ROWID;
+
+    CREATE TABLE tombstones (
+        id TEXT PRIMARY KEY,
+        namespace INTEGER NOT NULL,
+        owner TEXT,
+        forgotten_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX tombstones_age ON tombstones (namespace, forgotten_at);
 
     CREATE TABLE counters (
         namespace INTEGER NOT NULL,

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from ..clock import Clock, moment
-from ..errors import JobNotFound, QueueFull
-from ..record import JobRecord, Line, Progress, State
-from . import claims
-from .base import LINES_KEPT, Mark, NewJob, Presence, Report, Settlement, Store, Turn
-from .connections import Connections, translated
+from ..errors import JobForgotten, JobNotFound, QueueFull
+from ..record import JobFile, JobRecord, Line, Progress, ResultKind, State, Waiting
+from . import claims, retention
+from .base import (
+    LINES_KEPT,
+    Keeping,
+    Mark,
+    NewJob,
+    Presence,
+    Report,
+    Settlement,
+    Store,
+    Turn,
+    WorkerInfo,
+)
+from .connections import BUSY_SECONDS, Connections, translated
+from .diagnosis import diagnose
 from .durability import LogSync
 from .liveness import FilePresence, Liveness
 from .rows import COLUMNS, read_record
 from .schema import migrate
+from .transaction import Transaction
 
 CHECKPOINT_BYTES = 16 << 20
 CHECKPOINT_RETRY_BYTES = 4 << 20
 CHECKPOINT_PATIENCE = 0.05
+VACUUM_PAGES = 1000
 
 
 class SQLiteStore(Store):
@@ -31,11 +47,19 @@ class SQLiteStore(Store):
     """
 
     def __init__(
-        self, path: str, namespace: str, *, durable: bool = True, clock: Clock | None = None
+        self,
+        path: str,
+        namespace: str,
+        *,
+        durable: bool = True,
+        keeping: Keeping | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.path = os.path.abspath(path)
         self.namespace = namespace
         self._clock = clock or Clock()
+        self._keeping = keeping or Keeping()
+        self._forgotten = False
         self._connections = Connections(self.path, self._prepare, self._forked)
         self._log = LogSync(self.path) if durable else None
         self._number = 0
@@ -68,44 +92,51 @@ class SQLiteStore(Store):
     def now(self) -> float:
         return self._clock.now()
 
-    def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
-        now = self.now()
+    @contextmanager
+    def _transaction(self) -> Iterator[Transaction]:
         with self._connections.writing() as connection:
-            self._check_room(connection, len(jobs), limit)
-            (last,) = connection.execute("SELECT max(seq) FROM jobs").fetchone()
-            first = (last or 0) + 1
-            connection.executemany(
+            tx = Transaction(connection, self._number, self.now(), self._keeping)
+            yield tx
+            tx.write_counters()
+
+    def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
+        with self._transaction() as tx:
+            self._check_room(tx.connection, len(jobs), limit)
+            ((last,),) = tx.rows("SELECT coalesce(max(seq), 0) FROM jobs", ())
+            tx.executemany(
                 """
                 INSERT INTO jobs (seq, id, namespace, task, queue, priority, state, ready,
-                                  created_at, run_at, updated_at)
-                VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)
+                                  created_at, run_at, updated_at, owner, deadline, heard_at)
+                VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)
                 """,
-                [
-                    (
-                        seq,
-                        job.id,
-                        self._number,
-                        job.task,
-                        job.queue,
-                        job.priority,
-                        job.run_at is None or job.run_at <= now,
-                        now,
-                        now if job.run_at is None else job.run_at,
-                        now,
-                    )
-                    for seq, job in enumerate(jobs, first)
-                ],
+                [self._new_row(seq, job, tx.now) for seq, job in enumerate(jobs, last + 1)],
             )
-            connection.executemany(
+            tx.executemany(
                 "INSERT INTO arguments (seq, data) VALUES (?, ?)",
-                [(seq, job.arguments) for seq, job in enumerate(jobs, first)],
+                [(seq, job.arguments) for seq, job in enumerate(jobs, last + 1)],
             )
-            changes = claims.Changes()
             for job in jobs:
-                changes.count(job.queue, None, State.QUEUED)
-            changes.write(connection, self._number)
+                tx.count(job.queue, None, State.QUEUED)
         self._sync()
-        return [_as_added(job, now) for job in jobs]
+        return [_as_added(job, tx.now) for job in jobs]
+
+    def _new_row(self, seq: int, job: NewJob, now: float) -> tuple[Any, ...]:
+        run_at = now if job.run_at is None else job.run_at
+        return (
+            seq,
+            job.id,
+            self._number,
+            job.task,
+            job.queue,
+            job.priority,
+            None if job.external else run_at <= now,
+            now,
+            run_at,
+            now,
+            job.owner,
+            job.deadline,
+            now if job.deadline is not None else None,
+        )
 
     def _check_room(self, connection: sqlite3.Connection, more: int, limit: int) -> None:
         (queued,) = connection.execute(
@@ -129,8 +160,17 @@ class SQLiteStore(Store):
             (id, self._number),
         ).fetchall()
         if not rows:
-            raise JobNotFound(id)
-        return read_record(rows[0])
+            raise self._unknown(connection, id)
+        record = read_record(rows[0])
+        if record.kept_until is not None and record.kept_until.timestamp() <= self.now():
+            raise JobForgotten(id, record.owner)
+        return record
+
+    def _unknown(self, connection: sqlite3.Connection, id: str) -> JobNotFound:
+        rows = connection.execute(
+            "SELECT owner FROM tombstones WHERE id = ? AND namespace = ?", (id, self._number)
+        ).fetchall()
+        return JobForgotten(id, rows[0][0]) if rows else JobNotFound(id)
 
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
         with self._connections.reading() as connection:
@@ -150,10 +190,11 @@ class SQLiteStore(Store):
         state: State | None = None,
         task: str | None = None,
         queue: str | None = None,
+        owner: str | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[JobRecord]:
-        wanted = {"state": state, "task": task, "queue": queue}
+        wanted = {"state": state, "task": task, "queue": queue, "owner": owner}
         chosen = {column: value for column, value in wanted.items() if value is not None}
         with self._connections.reading() as connection:
             end = self._seq(connection, before) if before is not None else 1 << 62
@@ -175,20 +216,61 @@ class SQLiteStore(Store):
             "SELECT seq FROM jobs WHERE id = ? AND namespace = ?", (id, self._number)
         ).fetchall()
         if not rows:
-            raise JobNotFound(id)
+            raise self._unknown(connection, id)
         return int(rows[0][0])
 
-    def result(self, id: str) -> bytes | None:
+    def result(self, id: str) -> tuple[ResultKind, bytes] | None:
         with self._connections.reading() as connection:
             rows = connection.execute(
                 """
-                SELECT coalesce(results.data, x'6e756c6c')  -- null
+                SELECT coalesce(kind, 'value'), coalesce(results.data, x'6e756c6c')  -- null
                 FROM jobs LEFT JOIN results USING (seq)
                 WHERE id = ? AND namespace = ? AND state = 'succeeded'
                 """,
                 (id, self._number),
             ).fetchall()
-        return bytes(rows[0][0]) if rows else None
+        return (ResultKind(rows[0][0]), bytes(rows[0][1])) if rows else None
+
+    def files(self, id: str) -> list[JobFile]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                "SELECT name, type, size FROM files WHERE seq = ? ORDER BY name",
+                (self._seq(connection, id),),
+            ).fetchall()
+        return [JobFile(*row) for row in rows]
+
+    def waiting(self, id: str) -> Waiting | None:
+        workers = self.workers()
+        with self._connections.reading() as connection:
+            return diagnose(connection, self._seq(connection, id), self.now(), workers)
+
+    def oldest_queued(self) -> dict[str, float]:
+        now = self.now()
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                """
+                SELECT queue, (
+                    SELECT max(created_at, run_at) FROM jobs
+                    WHERE jobs.namespace = counters.namespace AND jobs.queue = counters.queue
+                      AND jobs.state = 'queued' AND ready = 1
+                    ORDER BY priority DESC, seq
+                    LIMIT 1
+                )
+                FROM counters
+                WHERE namespace = ? AND state = 'queued' AND jobs > 0
+                """,
+                (self._number,),
+            ).fetchall()
+        return {queue: max(0.0, now - since) for queue, since in rows if since is not None}
+
+    def workers(self) -> list[WorkerInfo]:
+        return self._liveness().alive()
+
+    def check_writable(self) -> None:
+        with self._connections.writing() as connection:
+            connection.execute(
+                "UPDATE namespaces SET name = name WHERE namespace = ?", (self._number,)
+            )
 
     def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
         with self._connections.reading() as connection:
@@ -211,8 +293,8 @@ class SQLiteStore(Store):
             ).fetchall()
         return {(queue, State(state)): jobs for queue, state, jobs in rows if jobs}
 
-    def join(self) -> Presence:
-        return self._liveness().join()
+    def join(self, threads: int = 1, queues: Collection[str] | None = None) -> Presence:
+        return self._liveness().join(threads, queues)
 
     def _liveness(self) -> Liveness:
         if self._live is None:
@@ -237,14 +319,11 @@ class SQLiteStore(Store):
                 cancelling = claims.cancelling(connection, presence.worker)
                 if not claims.any_work(connection, wish, self.now()):
                     return Turn(cancelling=cancelling)
-        with self._connections.writing() as connection:
-            now = self.now()
-            changes = claims.Changes()
-            refused = claims.record(connection, reports, now)
-            refused += claims.settle(connection, settled, now, changes)
-            claimed = claims.claim(connection, wish, presence.worker, now, changes)
-            changes.write(connection, self._number)
-            cancelling = claims.cancelling(connection, presence.worker)
+        with self._transaction() as tx:
+            refused = claims.record(tx, reports)
+            refused += claims.settle(tx, settled)
+            claimed = claims.claim(tx, wish, presence.worker)
+            cancelling = claims.cancelling(tx.connection, presence.worker)
         presence.hold(claimed)
         presence.drop([entry.claim for entry in settled] + refused)
         if settled:
@@ -252,32 +331,9 @@ class SQLiteStore(Store):
         return Turn(claimed, tuple(refused), cancelling)
 
     def request_cancel(self, id: str) -> JobRecord:
-        now = self.now()
-        with self._connections.writing() as connection:
-            changes = claims.Changes()
-            record = self._get(connection, id)
-            if record.state is State.QUEUED:
-                connection.execute(
-                    """
-                    UPDATE jobs
-                    SET state = 'cancelled', cancel_requested = 1, version = version + 1,
-                        finished_at = :now, updated_at = :now
-                    WHERE id = :id
-                    """,
-                    {"now": now, "id": id},
-                )
-                changes.count(record.queue, State.QUEUED, State.CANCELLED)
-            elif record.state is State.RUNNING and not record.cancel_requested:
-                connection.execute(
-                    """
-                    UPDATE jobs
-                    SET cancel_requested = 1, version = version + 1, updated_at = :now
-                    WHERE id = :id
-                    """,
-                    {"now": now, "id": id},
-                )
-            changes.write(connection, self._number)
-            record = self._get(connection, id)
+        with self._transaction() as tx:
+            claims.cancel(tx, id)
+            record = self._get(tx.connection, id)
         self._sync()
         return record
 
@@ -287,17 +343,22 @@ class SQLiteStore(Store):
             rescued += self._rescue(worker, started)
         for worker in self._without_file():
             rescued += self._rescue(worker, None)
-        return rescued
+        return rescued + self._give_up_silent()
 
     def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> int:
-        with self._connections.writing() as connection:
-            changes = claims.Changes()
-            rescued = claims.rescue(
-                connection, self._number, worker, started, self.now(), changes
-            )
-            changes.write(connection, self._number)
+        with self._transaction() as tx:
+            rescued = claims.rescue(tx, worker, started)
         self._sync()
         return rescued
+
+    def _give_up_silent(self) -> int:
+        with self._connections.reading() as connection:
+            if not claims.silent(connection, self._number, self.now()):
+                return 0
+        with self._transaction() as tx:
+            given_up = claims.give_up_silent(tx)
+        self._sync()
+        return given_up
 
     def _without_file(self) -> list[str]:
         """Holders of running jobs whose file is gone, as when the folder was deleted."""
@@ -309,6 +370,28 @@ class SQLiteStore(Store):
         holders = {worker for (worker,) in rows}
         return sorted(holders.difference(self._liveness().workers())) if holders else []
 
+    def purge(self, limit: int, before: float | None = None) -> list[str]:
+        with self._connections.reading() as connection:
+            rows = self._to_forget(connection, limit, before)
+        if not rows:
+            return []
+        with self._transaction() as tx:
+            # Read again: another process may have been quicker.
+            rows = self._to_forget(tx.connection, limit, before)
+            forgotten = retention.forget(tx, rows)
+        self._forgotten = True
+        return forgotten
+
+    def _to_forget(
+        self, connection: sqlite3.Connection, limit: int, before: float | None
+    ) -> list[tuple[Any, ...]]:
+        if before is not None:
+            return retention.finished_before(connection, self._number, limit, before)
+        rows = retention.overdue(connection, self._number, limit, self.now())
+        if not rows and retention.bytes_taken(connection) > self._keeping.bytes:
+            rows = retention.oldest_finished(connection, self._number, limit)
+        return rows
+
     def elect(self, role: str) -> bool:
         return self._liveness().elect(role)
 
@@ -317,7 +400,12 @@ class SQLiteStore(Store):
             self._live.resign(role)
 
     def tend(self) -> None:
-        """Make a checkpoint once the log is large; readers in its way make it wait."""
+        """Give back freed pages, and make a checkpoint once the log is large."""
+        if self._forgotten:
+            self._forgotten = False
+            with self._connections.alone(BUSY_SECONDS) as connection:
+                # A script, because execute() frees a single page only.
+                connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         try:
             size = os.path.getsize(self.path + "-wal")
         except FileNotFoundError:
@@ -325,7 +413,7 @@ class SQLiteStore(Store):
         if size < self._checkpoint_at:
             self._checkpoint_at = min(self._checkpoint_at, size + CHECKPOINT_BYTES)
             return
-        with self._connections.checkpointing(CHECKPOINT_PATIENCE) as connection:
+        with self._connections.alone(CHECKPOINT_PATIENCE) as connection:
             (blocked, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         self._checkpoint_at = size + CHECKPOINT_RETRY_BYTES if blocked else CHECKPOINT_BYTES
 
@@ -360,5 +448,6 @@ def _as_added(job: NewJob, now: float) -> JobRecord:
         fault=None,
         worker=None,
         last_line=0,
+        owner=job.owner,
+        external=job.external,
     )
-

@@ -32,7 +32,9 @@ def find_address(app: Flask, told: str | None) -> str | None:
     To be asked in a request, because the server's own knowledge is in the calls that lead to
     it.
     """
-    return told or _of_gunicorn() or os.environ.get("FLASK_APP") or _of_script(app) or _of_module(app)
+    return (
+        told or _of_gunicorn() or os.environ.get("FLASK_APP") or _of_script(app) or _of_module(app)
+    )
 
 
 def _of_gunicorn() -> str | None:

@@ -57,9 +57,7 @@ class LocalEngine(Engine):
             self._without_child(mode, "the app's import string is not known")
             return
         reason = f"its child process could not load the app as {address!r} (see above)"
-        self._owner = Owner(
-            self._installation, address, lambda: self._without_child(mode, reason)
-        )
+        self._owner = Owner(self._installation, address, lambda: self._without_child(mode, reason))
         self._owner.start()
 
     def _without_child(self, mode: str, reason: str) -> None:
