@@ -42,7 +42,7 @@ def pi() -> Iterator[int]:
 
 
 @app.post("/digits")
-def start() -> Job:
+def start() -> Job[str]:
     return digits_of_pi.delay(request.form.get("count", type=int, default=0))
 
 

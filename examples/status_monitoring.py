@@ -32,7 +32,7 @@ def is_prime(n: int) -> bool:
 
 
 @app.post("/primes/<int:limit>")
-def start(limit: int) -> Job:
+def start(limit: int) -> Job[int]:
     return count_primes.delay(limit)
 
 

@@ -39,6 +39,19 @@ app = create_app()
 """
 
 
+ENDLESS = """
+from demo.app import create_app
+from demo.report import summary
+
+summary.COUNT_VALUES = '''
+    CREATE TEMP TABLE value AS
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number)
+    SELECT n AS value, count(*) AS times FROM number
+'''
+app = create_app()
+"""
+
+
 @pytest.fixture
 def instance(tmp_path: Path) -> Path:
     return tmp_path / "instance"
@@ -61,14 +74,15 @@ def held_demo(
 ) -> Served:
     """The demo, but every 2 000 rows a job waits at the latch."""
     (tmp_path / "held_demo.py").write_text(LATCHED)
+    return serve_app(serve, "held_demo:app", instance, monkeypatch)
+
+
+def serve_app(serve: Servers, app: str, instance: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """Serve a module of the test that changes the demo."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
-    return serve.gunicorn(
-        tmp_path,
-        "held_demo:app",
-        "--worker-class=gthread",
-        "--threads=8",
-        env={"DEMO_INSTANCE": str(instance), "FLASK_BACKBURNER_APP": "held_demo:app"},
-    )
+    env = {"DEMO_INSTANCE": str(instance), "FLASK_BACKBURNER_APP": app}
+    threads = ("--worker-class=gthread", "--threads=8")
+    return serve.gunicorn(serve.folder, app, *threads, env=env)
 
 
 @pytest.fixture
@@ -184,6 +198,24 @@ def test_a_cancelled_report_leaves_no_database_and_can_be_started_again(
     latch.open()
     page.click("text=Start again")
     shows(page, "Most frequent values")
+
+
+def test_a_cancel_reaches_a_long_query(
+    serve: Servers,
+    page: Page,
+    orders: Path,
+    tmp_path: Path,
+    instance: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "endless_demo.py").write_text(ENDLESS)
+    demo = serve_app(serve, "endless_demo:app", instance, monkeypatch)
+    page.goto(demo.url)
+    upload(page, orders)
+    shows(page, "Summarising order")
+    page.click("text=Cancel")
+    shows(page, "Nothing of the half-made report was kept.")
+    assert [path.name for path in instance.glob("reports/*/*")] == ["upload.csv"]
 
 
 def test_several_reports_are_made_at_once(

@@ -9,8 +9,11 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from demo import formats
 from demo.report.source import Broken, Source
@@ -221,6 +224,30 @@ def test_what_is_no_table_with_a_header_is_refused_in_clear_words(
     with pytest.raises(JobError) as refusal:
         read(data)
     assert str(refusal.value) == words
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [b",", b";", b'"', b"\n", b"\r", b"a", b"b,", b"1", b"\0", b"\xff", "é".encode()]
+        ),
+        max_size=60,
+    )
+)
+def test_any_bytes_are_rows_of_the_headers_width_or_broken_or_refused(pieces: list[bytes]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "any.csv")
+        path.write_bytes(b"".join(pieces))
+        try:
+            source = Source(path)
+        except JobError:
+            return
+        with source:
+            rows = list(source)
+    widths = {len(row) for row in rows if not isinstance(row, Broken)}
+    assert widths <= {len(source.columns)}
+    lines = [row.line for row in rows if isinstance(row, Broken)]
+    assert lines == sorted(set(lines))
 
 
 # Words and numbers

@@ -161,8 +161,8 @@ class Source:
             return Broken(line, reason)
         except LineTooLong:
             return Broken(line, f"it is longer than {LONGEST_LINE:,} characters")
-        reason = self._lines.flaw() or self._misfit(cells)
-        return Broken(line, reason) if reason else cells
+        flaw = self._lines.flaw() or self._misfit(cells)
+        return Broken(line, flaw) if flaw else cells
 
     def _misfit(self, cells: list[str] | None) -> str | None:
         if not cells or self._width in (None, len(cells)):
@@ -192,13 +192,13 @@ def check_is_text(sample: bytes) -> None:
 
 def find_delimiter(sample: str) -> str:
     """Return the delimiter that cuts the most rows into as many values as the first row has."""
-    lines = sample.splitlines(keepends=True)
-    return max(DELIMITERS, key=lambda delimiter: agreement(lines, delimiter))
+    return max(DELIMITERS, key=lambda delimiter: agreement(sample, delimiter))
 
 
-def agreement(lines: list[str], delimiter: str) -> tuple[int, int]:
+def agreement(sample: str, delimiter: str) -> tuple[int, int]:
     try:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        rows = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter)
+        widths = [len(row) for row in rows if row]
     except csv.Error:
         return 0, 0
     return (widths.count(widths[0]), widths[0]) if widths and widths[0] > 1 else (0, 0)

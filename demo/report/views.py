@@ -144,14 +144,14 @@ def shelf() -> Shelf:
 
 def visitor() -> str:
     session.permanent = True
-    return session.setdefault("visitor", secrets.token_urlsafe(16))
+    return str(session.setdefault("visitor", secrets.token_urlsafe(16)))
 
 
 def own_report(id: str) -> Report:
     return shelf().get(visitor(), id) or abort(404)
 
 
-def job_of(report: Report) -> Job | None:
+def job_of(report: Report) -> Job[Any] | None:
     """Return the report's job; None once it is forgotten."""
     try:
         return tasks.job(report.job)
@@ -159,7 +159,7 @@ def job_of(report: Report) -> Job | None:
         return None
 
 
-def is_over(job: Job | None) -> bool:
+def is_over(job: Job[Any] | None) -> bool:
     return job is None or job.done
 
 
