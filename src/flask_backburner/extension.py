@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, overload
 
 from flask import Flask
 
 from .engine.local.engine import LocalEngine
-from .errors import BackburnerError, DefinitionError
+from .errors import BackburnerError, DefinitionError, JobNotFound
+from .ids import is_id
 from .installation import Installation, installed
 from .job import Job
 from .record import State
@@ -22,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 NAME = "backburner"
+OPTIONS = ("name", "queue", "priority")
 
 
 class Backburner:
@@ -77,6 +81,7 @@ class Backburner:
         name: str | None = None,
         queue: str = "default",
         priority: int = 0,
+        **unknown: Any,
     ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
         """Make a function a task: ``@tasks.task``, or ``@tasks.task(queue="reports")``.
 
@@ -84,6 +89,8 @@ class Backburner:
         jobs of a higher ``priority`` run first. Raises ``DefinitionError`` for what cannot be
         a task, such as a method, and for a name that another function has.
         """
+        if unknown:
+            raise _unknown_option(next(iter(unknown)))
 
         def define(function: Callable[P, R]) -> Task[P, R]:
             task = Task(function, self._current, name=name, queue=queue, priority=priority)
@@ -104,6 +111,8 @@ class Backburner:
     def job(self, id: str) -> Job[Any]:
         """The job with this id. Raises ``JobNotFound`` if there is none."""
         installation = self._current("tasks.job()")
+        if not (isinstance(id, str) and is_id(id)):
+            raise JobNotFound(id)
         return Job(installation.store.get(id), installation)
 
     def jobs(
@@ -138,8 +147,15 @@ class Backburner:
 
 
 def _place(task: Task[..., Any]) -> str:
-    code = task.function.__code__
+    # Beneath what decorators put around it, which lies in one place for all their functions
+    code = inspect.unwrap(task.function).__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _unknown_option(name: str) -> DefinitionError:
+    near = difflib.get_close_matches(name, OPTIONS, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(OPTIONS)}."
+    return DefinitionError(f"@tasks.task() has no option {name!r}. {hint}")
 
 
 def _state(value: State | str) -> State:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
+from urllib.parse import quote
 
-from flask import Flask, current_app, has_request_context, request
+from blinker import NamedSignal
+from flask import Flask, current_app, has_app_context, has_request_context, request
 
 from .codec import Signature
 from .engine.base import Engine
@@ -70,10 +73,19 @@ class Installation:
         check_location(path, allow_network=self.settings.network_fs)
         return SQLiteStore(path, self.settings.name, durable=self.settings.durability == "full")
 
-    def base(self) -> str:
-        """The path below which jobs have their addresses."""
-        prefix = self.settings.url_prefix or ""
-        return request.script_root + prefix if has_request_context() else prefix
+    def base(self) -> str | None:
+        """The path below which jobs have their addresses; ``None`` if there are no routes."""
+        prefix = self.settings.url_prefix
+        if prefix is None:
+            return None
+        root = request.script_root if has_request_context() else self.app.config["APPLICATION_ROOT"]
+        return quote(root.rstrip("/")) + prefix
+
+    def tell(self, signal: NamedSignal, job: object) -> None:
+        """Send a signal about a job, in an app context also where the caller has none."""
+        if signal.receivers:
+            with nullcontext() if _current_app() is self.app else self.app.app_context():
+                signal.send(self.app, job=job)
 
     def close(self) -> None:
         """End the engine and give the store back. Repeatable; a later use opens it again."""
@@ -84,10 +96,17 @@ class Installation:
             store.close()
 
 
+def _current_app() -> Flask | None:
+    if not has_app_context():
+        return None
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy's method
+    return app
+
+
 def installed(installations: Mapping[Flask, Installation], owner: str) -> Installation:
     """The installation that the caller means: that of the current app, else the only one."""
-    if current_app:
-        app = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy's method
+    app = _current_app()
+    if app is not None:
         if app in installations:
             return installations[app]
         raise BackburnerError(

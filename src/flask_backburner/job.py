@@ -134,7 +134,10 @@ class Job(Generic[R]):
     def wait(self, timeout: float | None = None) -> Job[R]:
         """Return when the job is done; after ``timeout`` seconds raise ``TimeoutError``."""
         if not self._done_within(timeout):
-            raise TimeoutError(f"The job {self.id!r} is still {self.state} after {timeout} s.")
+            raise TimeoutError(
+                f"The job {self.id!r} is still {self.state} after {timeout} s. It goes on: wait "
+                "longer, or look again later."
+            )
         return self
 
     def _done_within(self, timeout: float | None) -> bool:
@@ -158,7 +161,7 @@ class Job(Generic[R]):
         if self.state is State.RUNNING:
             self._installation.engine.announce(self.queue, 0)
         elif self.state is State.CANCELLED and self.version > before:
-            job_cancelled.send(self._installation.app, job=self)
+            self._installation.tell(job_cancelled, self)
         return self
 
     def log(self, after: int = 0) -> list[Line]:
@@ -167,6 +170,13 @@ class Job(Generic[R]):
 
     def document(self) -> dict[str, Any]:
         """The job as its JSON document, to put into a response of your own."""
+        document = self._document()
+        if "result" in document:
+            document["result"] = msgspec.json.decode(document["result"])
+        return document
+
+    def _document(self) -> dict[str, Any]:
+        """The document with its result as the JSON that is stored, for msgspec to pass on."""
         installation = self._installation
         document = job_document(
             self.record,
@@ -188,7 +198,7 @@ class Job(Generic[R]):
         """
         if wait > 0:
             self._done_within(wait)
-        return accepted_response(self._installation.app, self.document())
+        return accepted_response(self._installation.app, self._document())
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """A WSGI application, because that is what Flask takes as a view's answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from .errors import ConfigError
 
 PREFIX = "BACKBURNER_"
 SQLITE = "sqlite:///"
+MOST_SECONDS = 1e9
+_PATH = re.compile(r"[^?#\0]+")
+_URL_PATH = re.compile(r"(/[^/<>?#\s]+)+/?")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -73,8 +77,8 @@ def _duration(least: float) -> Callable[[str, Any], float]:
         seconds = value.total_seconds() if isinstance(value, timedelta) else value
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise _refuse(key, value, "a number of seconds or a timedelta")
-        if not least <= seconds < float("inf"):
-            raise _refuse(key, value, f"at least {least} seconds")
+        if not least <= seconds <= MOST_SECONDS:
+            raise _refuse(key, value, f"from {least:g} to {MOST_SECONDS:g} seconds")
         return float(seconds)
 
     return read
@@ -106,19 +110,21 @@ def _queues(key: str, value: Any) -> frozenset[str] | None:
 def _url_prefix(key: str, value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value.startswith("/") or value.strip("/") == "":
+    if not isinstance(value, str) or not _URL_PATH.fullmatch(value):
         raise _refuse(key, value, "a path such as '/jobs', or None for no routes")
     return value.rstrip("/")
 
 
+_FILES = "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////folder/file.db'"
+
+
 def _url(key: str, value: Any) -> str:
-    if isinstance(value, str) and value.startswith(SQLITE) and value != SQLITE:
-        return value
-    raise _refuse(
-        key,
-        value,
-        "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////folder/file.db'",
-    )
+    path = value.removeprefix(SQLITE) if isinstance(value, str) else value
+    if path == ":memory:":
+        raise _refuse(key, value, f"{_FILES}: a store in memory cannot be shared with a worker")
+    if path == value or not path or path.endswith("/") or not _PATH.fullmatch(path):
+        raise _refuse(key, value, _FILES)
+    return str(value)
 
 
 KEYS: Mapping[str, Key] = {
@@ -172,6 +178,13 @@ def read_settings(app: Flask) -> Settings:
 def _refuse_unknown(app: Flask) -> None:
     for key in app.config:
         if key.startswith(PREFIX) and key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, 1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(KEYS)}."
-            raise ConfigError(key, f"{key} is no setting of this Flask-Backburner. {hint}")
+            raise ConfigError(
+                key, f"{key} is no setting of this Flask-Backburner. {_known_like(key)}"
+            )
+
+
+def _known_like(key: str) -> str:
+    # Without the prefix, or every key would be like every other
+    names = {known.removeprefix(PREFIX): known for known in KEYS}
+    near = difflib.get_close_matches(key.removeprefix(PREFIX).upper(), names, 1)
+    return f"Did you mean {names[near[0]]}?" if near else f"Known are {', '.join(KEYS)}."

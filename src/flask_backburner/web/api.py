@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, request
 
-from ..answer import JSON, document_response, prefers_html
+from ..answer import JSON, document_response, prefers_html, private, say_when
+from ..document import poll_after
 from ..errors import JobNotFound
 from ..ids import is_id
 from ..installation import Installation
@@ -18,8 +19,6 @@ from .origin import refuse_other_sites
 from .page import job_page, line_document
 from .problem import Problem
 
-PRIVATE = "private, no-cache"
-VARY = "Accept, Cookie, Authorization"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -58,22 +57,20 @@ class Routes:
         html = prefers_html()
         tag = f"{record.version}.{record.last_line}-page" if html else f"{record.version}-json"
         if not html and request.if_none_match.contains_weak(tag):
-            return self._private(self._app.response_class(status=304), tag)
+            return self._unchanged(record, tag)
         job = self._job(record)
         if html:
             response = self._app.response_class(job_page(job), mimetype="text/html")
             response.headers["Content-Security-Policy"] = POLICY
         else:
-            response = document_response(self._app, job.document())
-        return self._private(response, tag)
+            response = document_response(self._app, job._document())
+        return _tagged(response, tag)
 
-    def _private(self, response: Response, tag: str | None = None) -> Response:
-        """For this client only, asked for again each time."""
-        response.headers["Cache-Control"] = PRIVATE
-        response.headers["Vary"] = VARY
-        if tag is not None:
-            response.headers["ETag"] = f'W/"{tag}"'
-        return response
+    def _unchanged(self, record: JobRecord, tag: str) -> Response:
+        """What the client has is still so; when to look again may differ."""
+        response = self._app.response_class(status=304)
+        say_when(response, poll_after(record, self._installation.store.now()))
+        return _tagged(response, tag)
 
     def log(self, id: str) -> Response:
         """The log lines after the one that the client has."""
@@ -91,7 +88,7 @@ class Routes:
             "next": lines[-1].id if lines else int(after),
         }
         response = self._app.response_class(msgspec.json.encode(body), mimetype=JSON)
-        return self._private(response)
+        return private(response)
 
     def cancel(self, id: str) -> Response:
         """Cancel a queued job, or ask a running one to stop."""
@@ -104,9 +101,14 @@ class Routes:
                 409, "conflict", "Too late to cancel", f"The job has {job.state} already."
             )
         status = 200 if job.done else 202
-        return self._private(document_response(self._app, job.document(), status))
+        return private(document_response(self._app, job._document(), status))
 
     def _to_page(self, job: Job[Any]) -> Response:
         response = self._app.response_class(status=303)
         response.headers["Location"] = f"{self._installation.base()}/{job.id}"
-        return self._private(response)
+        return private(response)
+
+
+def _tagged(response: Response, tag: str) -> Response:
+    response.headers["ETag"] = f'W/"{tag}"'
+    return private(response)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import request
 
 from .problem import Problem
@@ -11,16 +9,22 @@ from .problem import Problem
 
 def refuse_other_sites() -> None:
     """Raise a 403 for a cross-site request; one without any mark is no browser's, and passes."""
-    site = request.headers.get("Sec-Fetch-Site")
-    if site is not None:
-        foreign = site not in ("same-origin", "none")
-    else:
-        origin = request.headers.get("Origin")
-        foreign = origin is not None and urlsplit(origin).netloc != request.host
-    if foreign:
+    found = _foreign_mark()
+    if found:
         raise Problem(
             403,
             "cross-site",
             "Request from another site",
-            "A job can be changed only from a page of its own site.",
+            f"{found}. A job can be changed only from a page of its own site.",
         )
+
+
+def _foreign_mark() -> str | None:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        own = site in ("same-origin", "none")
+        return None if own else f"Sec-Fetch-Site is {site!r}, but must be 'same-origin'"
+    origin = request.headers.get("Origin")
+    if origin is None or origin.partition("://")[2] == request.host:
+        return None
+    return f"Origin is {origin!r}, but the site is {request.host!r}"

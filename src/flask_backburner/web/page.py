@@ -9,9 +9,10 @@ from flask import current_app, render_template
 from markupsafe import Markup
 
 from ..document import timestamp
+from ..errors import BackburnerError
 from ..job import Job
 from ..record import Line
-from .asset import asset_url
+from .asset import asset_url, has_assets
 
 LINES_SHOWN = 200
 FIRST_REFRESH = 2
@@ -20,7 +21,7 @@ SLOWEST_REFRESH = 60
 
 def job_page(job: Job[Any]) -> str:
     """The page of one job, live where there is JavaScript."""
-    document = plain_document(job)
+    document = job.document()
     return render_template(
         "backburner/job.html",
         job=document,
@@ -32,12 +33,6 @@ def job_page(job: Job[Any]) -> str:
         csrf_token=csrf_token(),
         nonce=None,
     )
-
-
-def plain_document(job: Job[Any]) -> dict[str, Any]:
-    """The job's document made of plain values, for templates."""
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(job.document()))
-    return document
 
 
 def line_document(line: Line) -> dict[str, Any]:
@@ -79,7 +74,7 @@ class TemplateGlobals:
         return Markup(
             render_template(
                 "backburner/progress.html",
-                job=plain_document(job),
+                job=job.document(),
                 label=label,
                 csrf_token=csrf_token(),
             )
@@ -87,6 +82,11 @@ class TemplateGlobals:
 
     def script(self, nonce: str | None = None) -> Markup:
         """The style sheet and the script that make the bars live; once in a page's head."""
+        if not has_assets():
+            raise BackburnerError(
+                "backburner.script() has nothing to load, because BACKBURNER_URL_PREFIX is None "
+                "and so there are no routes. Set it to a path, or leave the script out."
+            )
         return Markup(
             '<link rel="stylesheet" href="{}"><script type="module" src="{}"{}></script>'
         ).format(

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from flask import Flask, Response, render_template
 
-from ..answer import prefers_html
+from ..answer import VARY, prefers_html
 from ..errors import (
     ArgumentError,
     ArgumentsTooLarge,
@@ -17,7 +17,7 @@ from ..errors import (
     QueueFull,
     StoreError,
 )
-from .asset import asset_url
+from .asset import asset_url, has_assets
 
 DOCUMENTATION = "https://flask-backburner.readthedocs.io/errors#"
 RETRY_SECONDS = "5"
@@ -43,16 +43,15 @@ def problem_response(app: Flask, problem: Problem) -> Response:
         "detail": problem.detail,
     }
     if prefers_html():
-        page = render_template(
-            "backburner/problem.html", problem=document, style_url=asset_url("backburner.css")
-        )
+        style_url = asset_url("backburner.css") if has_assets() else None
+        page = render_template("backburner/problem.html", problem=document, style_url=style_url)
         response = app.response_class(page, problem.status, mimetype="text/html")
     else:
         response = app.response_class(
             msgspec.json.encode(document), problem.status, mimetype="application/problem+json"
         )
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Vary"] = "Accept, Cookie, Authorization"
+    response.headers["Vary"] = VARY
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = RETRY_SECONDS
     return response
