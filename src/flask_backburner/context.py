@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,12 +13,14 @@ from typing import TypeVar
 from .clock import moment
 from .errors import JobCancelled, JobInterrupted, NoCurrentJob
 from .record import Line, Progress
+from .shown import show
 from .store.base import LINES_KEPT, Claim, Report
 
 T = TypeVar("T")
 
 LINE_BYTES = 8 << 10
 _CUT = "…"
+_MOST = 1 << 63
 
 
 class RunningJob:
@@ -63,11 +64,12 @@ class RunningJob:
 
     def write(self, level: str, text: str) -> None:
         """Add a line to the log."""
-        self._lines.append(Line(moment(time.time()), level, _shortened(text)))
+        self._lines.append(Line(moment(time.time()), level, storable(text)))
 
     def news(self) -> Report | None:
         """What changed since this was asked last, for the worker to report."""
-        progress = Progress(self.current, self.total, self.message, self.phase)
+        message = None if self.message is None else storable(self.message)
+        progress = Progress(self.current, self.total, message, self.phase)
         lines = tuple(self._lines.popleft() for _ in range(len(self._lines)))
         if progress == self._reported:
             return Report(self.claim, None, lines) if lines else None
@@ -75,12 +77,12 @@ class RunningJob:
         return Report(self.claim, progress, lines)
 
 
-def _shortened(text: str) -> str:
-    """At most so many bytes, and nothing that could not be stored as UTF-8."""
-    data = text.encode(errors="backslashreplace")
-    if len(data) <= LINE_BYTES:
+def storable(text: str, size: int = LINE_BYTES) -> str:
+    """The text as a store takes it: at most so many bytes, all of them UTF-8."""
+    data = text[: size + 1].encode(errors="backslashreplace")
+    if len(data) <= size:
         return data.decode()
-    return data[: LINE_BYTES - len(_CUT.encode())].decode(errors="ignore") + _CUT
+    return data[: size - len(_CUT.encode())].decode(errors="ignore") + _CUT
 
 
 _running: ContextVar[RunningJob] = ContextVar("flask_backburner.running")
@@ -144,7 +146,7 @@ class CurrentJob:
             job.total = _number("total", total)
             job.current = None
         if current is not None:
-            if current.__class__ is not int:
+            if current.__class__ is not int or not -_MOST < current < _MOST:
                 current = _number("current", current)
             if job.current is None or current > job.current:
                 job.current = current
@@ -179,12 +181,10 @@ def _current() -> RunningJob:
 
 
 def _tracked(job: RunningJob, iterable: Iterable[T]) -> Iterator[T]:
-    done = 0
-    for item in iterable:
+    for done, item in enumerate(iterable, 1):
         if job.interrupt is not None:
             raise job.interrupt
         yield item
-        done += 1
         job.current = done
     job.check()
 
@@ -195,11 +195,12 @@ def _length(iterable: object) -> int | None:
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise TypeError(
-            f"current_job.progress() got {name}={value!r}, but wants a finite int or float."
-        )
-    return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST:
+        return value
+    raise TypeError(
+        f"current_job.progress() got {name}={show(value)}, but wants a number, such as rows or "
+        "bytes done: an int or a float between -2**63 and 2**63."
+    )
 
 
 class JobLogHandler(logging.Handler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +13,9 @@ FAR_OFF = 15.0
 
 
 def job_document(
-    record: JobRecord, now: float, *, base: str, reveal: bool = False
+    record: JobRecord, now: float, *, base: str | None, reveal: bool = False
 ) -> dict[str, Any]:
-    """The document of a job at the time ``now``, with links below ``base``.
+    """The document of a job at the time ``now``, with links below ``base`` if there are routes.
 
     ``reveal`` shows the text of any exception, which otherwise only operators read.
     """
@@ -43,7 +42,7 @@ def job_document(
         "error": fault_document(record, reveal=reveal),
         "files": [],
         "poll_after": poll_after(record, now),
-        "links": links(base, record.id),
+        "links": {} if base is None else links(base, record.id),
     }
 
 
@@ -106,8 +105,8 @@ def poll_after(record: JobRecord, now: float) -> float | None:
     if record.done:
         return None
     ahead = record.run_at.timestamp() - now
-    if record.state is State.QUEUED and ahead > 2 * FAR_OFF:
-        return FAR_OFF
+    if record.state is State.QUEUED and ahead > 0:
+        return min(FAR_OFF, max(SOON, round(ahead, 1)))
     age = now - max(record.created_at, record.run_at).timestamp()
     usual = _by_age(age)
     left = remaining(record, now)
@@ -120,9 +119,3 @@ def _by_age(age: float) -> float:
     if age < 60:
         return 1.0
     return 2.0 if age < 600 else 5.0
-
-
-def retry_after(document: dict[str, Any]) -> str | None:
-    """``poll_after`` as a header wants it."""
-    seconds = document["poll_after"]
-    return None if seconds is None else str(math.ceil(seconds))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import update_wrapper
 from pathlib import Path
@@ -18,11 +19,16 @@ from .errors import CallError, DefinitionError
 from .ids import new_id
 from .installation import Installation
 from .job import Job
+from .shown import show
 from .signals import job_queued
 from .store.base import NewJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_QUEUE = re.compile(r"[^\s,](?:[^,]*[^\s,])?")
+Passed = tuple[tuple[Any, ...], Mapping[str, Any]]
+"""Positional and named arguments."""
 
 
 class StartOptions(Struct, frozen=True):
@@ -56,9 +62,9 @@ class Task(Generic[P, R]):
     ) -> None:
         _check_function(function)
         self.function = function
-        self.name = name or task_name(function)
+        self.name = task_name(function) if name is None else _checked_name(name)
         self.signature = Signature(function, self.name)
-        self.options = _checked(self.name, StartOptions(queue, priority))
+        self.options = _defined(self.name, StartOptions(queue, priority))
         self._installation = installation
         update_wrapper(self, function)
 
@@ -80,16 +86,17 @@ class Task(Generic[P, R]):
 
     def map(self, arguments: Iterable[tuple[Any, ...]]) -> list[Job[R]]:
         """Start a job for each tuple of positional arguments, all or none."""
-        calls: list[tuple[tuple[Any, ...], Mapping[str, Any]]] = []
+        return self._start(self._calls(arguments), self.options)
+
+    def _calls(self, arguments: Iterable[tuple[Any, ...]]) -> Iterator[Passed]:
         for args in arguments:
             if not isinstance(args, tuple):
                 raise CallError(
                     self.name,
-                    f"{self.name}.map() takes an iterable of tuples, one for each job, but got "
-                    f"{args!r}. Write map([(2024,), (2025,)]).",
+                    f"{self.name}.map() takes tuples, one for each job, but got {show(args)}. "
+                    "Write map([(2024,), (2025,)]).",
                 )
-            calls.append((args, {}))
-        return self._start(calls, self.options)
+            yield args, {}
 
     def using(
         self,
@@ -110,11 +117,11 @@ class Task(Generic[P, R]):
             options = replace(options, queue=queue)
         if priority is not None:
             options = replace(options, priority=priority)
-        return Start(self, _checked(self.name, options))
+        return Start(self, _checked(options))
 
     def _start(
         self,
-        calls: Iterable[tuple[tuple[Any, ...], Mapping[str, Any]]],
+        calls: Iterable[Passed],
         options: StartOptions,
     ) -> list[Job[R]]:
         installation = self._installation(self.name)
@@ -140,7 +147,7 @@ class Task(Generic[P, R]):
         installation.engine.announce(options.queue, len(jobs))
         if job_queued.receivers:
             for job in jobs:
-                job_queued.send(installation.app, job=job)
+                installation.tell(job_queued, job)
         return jobs
 
 
@@ -157,7 +164,7 @@ class Start(Generic[P, R]):
 
     def map(self, arguments: Iterable[tuple[Any, ...]]) -> list[Job[R]]:
         """As ``Task.map``, with the options."""
-        return self._task._start([(args, {}) for args in arguments], self._options)
+        return self._task._start(self._task._calls(arguments), self._options)
 
 
 def task_name(function: Callable[..., Any]) -> str:
@@ -172,19 +179,18 @@ def task_name(function: Callable[..., Any]) -> str:
 
 def _check_function(function: object) -> None:
     """Refuse what cannot be found and run again in another process."""
+    if inspect.ismethod(function):
+        raise _method(function.__qualname__)
     if not inspect.isfunction(function):
         raise DefinitionError(
-            f"{function!r} cannot be a task: only a function defined with `def` or `async def` "
-            "can. Decorate the function itself, below other decorators that change its type."
+            f"{show(function)} cannot be a task: only a function defined with `def` or "
+            "`async def` can. Write one that calls it, and put @tasks.task on top of that."
         )
     if function.__name__ == "<lambda>":
         raise DefinitionError("A lambda cannot be a task: it has no name. Use `def`.")
     outer = function.__qualname__.rpartition(".")[0]
     if outer and not outer.endswith("<locals>"):
-        raise DefinitionError(
-            f"{function.__qualname__} is a method and cannot be a task: a worker has no object "
-            "to call it on. Write a function that takes what it needs, such as an id."
-        )
+        raise _method(function.__qualname__)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise DefinitionError(
             f"{function.__qualname__} is a generator and cannot be a task: calling it runs "
@@ -192,33 +198,57 @@ def _check_function(function: object) -> None:
         )
 
 
-def _checked(task: str, options: StartOptions) -> StartOptions:
+def _method(name: str) -> DefinitionError:
+    return DefinitionError(
+        f"{name} is a method and cannot be a task: a worker has no object to call it on. "
+        "Write a function that takes what it needs, such as an id."
+    )
+
+
+def _checked_name(name: object) -> str:
+    if isinstance(name, str) and name.isprintable() and name.strip() == name != "":
+        return name
+    raise DefinitionError(
+        f"A task's name is {show(name)}, but must be a text such as 'reports:export'. Without "
+        "one a task is named by its module and function."
+    )
+
+
+def _defined(task: str, options: StartOptions) -> StartOptions:
+    try:
+        return _checked(options)
+    except ValueError as error:
+        raise DefinitionError(f"Task {task!r} cannot be defined: {error}") from None
+
+
+def _checked(options: StartOptions) -> StartOptions:
     queue, priority, countdown, eta = (
         options.queue,
         options.priority,
         options.countdown,
         options.eta,
     )
-    if not isinstance(queue, str) or not queue.strip() or "," in queue:
-        raise ValueError(f"{task}: queue is {queue!r}, but must be a name without commas.")
+    if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
+        raise ValueError(f"queue is {show(queue)}, but must be a name without commas.")
     if type(priority) is not int or abs(priority) > 1 << 31:
         raise ValueError(
-            f"{task}: priority is {priority!r}, but must be a whole number; higher runs first."
+            f"priority is {show(priority)}, but must be a whole number between -2**31 and 2**31; "
+            "higher runs first."
         )
     if countdown is not None and eta is not None:
-        raise ValueError(f"{task}: give countdown or eta, not both.")
+        raise ValueError("countdown and eta are both given, but only one can be: drop the other.")
     if countdown is not None and (
         isinstance(countdown, bool)
         or not isinstance(countdown, (int, float))
         or not 0 <= countdown < 1e10
     ):
         raise ValueError(
-            f"{task}: countdown is {countdown!r}, but must be seconds from now, 0 or more, or "
+            f"countdown is {show(countdown)}, but must be seconds from now, 0 or more, or "
             "a timedelta."
         )
     if eta is not None and (not isinstance(eta, datetime) or eta.utcoffset() is None):
         raise ValueError(
-            f"{task}: eta is {eta!r}, but must be an aware datetime, such as "
+            f"eta is {show(eta)}, but must be an aware datetime, such as "
             "datetime.now(timezone.utc) + timedelta(hours=1)."
         )
     return options
