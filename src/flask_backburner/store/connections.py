@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 
 from ..errors import StoreBusy, StoreCorrupt, StoreError, StoreFull
 from .gate import Gate
@@ -15,6 +15,9 @@ from .gate import Gate
 READERS_KEPT = 4
 BUSY_SECONDS = 5.0
 CACHED_STATEMENTS = 256
+
+File = tuple[int, int]
+"""Device and inode of a file; of no other for as long as somebody has it open."""
 
 
 class Connections:
@@ -38,14 +41,15 @@ class Connections:
         self._readers: list[sqlite3.Connection] = []
         self._lent = 0
         self._returned = threading.Condition()
-        self._file: tuple[int, int] | None = None
+        self._file: File | None = None
+        self._gated = False
         self._pid = os.getpid()
         _all.add(self)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The writer inside a transaction, alone on the machine; commits, or rolls back."""
-        with translated(self.path), self.gate.held():
+        with translated(self.path), self._gate_held():
             connection = self._current_writer()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -60,11 +64,11 @@ class Connections:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read from; its user fetches all, so that no read stays open."""
         with translated(self.path):
-            connection = self._lend()
+            connection, file = self._lend()
             try:
                 yield connection
             finally:
-                self._take_back(connection)
+                self._take_back(connection, file)
 
     @contextmanager
     def alone(self, busy_seconds: float) -> Iterator[sqlite3.Connection]:
@@ -72,7 +76,7 @@ class Connections:
 
         It waits only so long for readers.
         """
-        with translated(self.path), self.gate.held():
+        with translated(self.path), self._gate_held():
             self._current_writer()
             connection = self._open(busy_seconds)
             try:
@@ -80,9 +84,15 @@ class Connections:
             finally:
                 connection.close()
 
+    def _gate_held(self) -> AbstractContextManager[None]:
+        self._notice_fork()
+        return self.gate.held()
+
     def _current_writer(self) -> sqlite3.Connection:
         """Only under the gate."""
-        self._notice_change()
+        if self._file is not None and identity(self.path) != self._file:
+            with self._returned:
+                self._let_go()
         if self._writer is None:
             writer = self._open(BUSY_SECONDS)
             try:
@@ -94,23 +104,31 @@ class Connections:
             self._writer = writer
         return self._writer
 
-    def _lend(self) -> sqlite3.Connection:
-        self._notice_change()
-        if self._file is None:
-            with self.gate.held():
+    def _let_go(self) -> None:
+        """Close all that are here; those that are lent are closed when they come back."""
+        for connection in (*self._readers, *filter(None, [self._writer])):
+            connection.close()
+        self._readers, self._writer, self._file = [], None, None
+
+    def _lend(self) -> tuple[sqlite3.Connection, File | None]:
+        """A reader and the file it reads."""
+        self._notice_fork()
+        if self._file is None or identity(self.path) != self._file:
+            with self.gate.held():  # a file that was deleted or replaced, or none so far
                 self._current_writer()
         with self._returned:
             self._lent += 1
+            file = self._file
             reader = self._readers.pop() if self._readers else None
         try:
-            return reader or self._open(BUSY_SECONDS)
+            return reader or self._open(BUSY_SECONDS), file
         except BaseException:
             self._one_back()
             raise
 
-    def _take_back(self, reader: sqlite3.Connection) -> None:
+    def _take_back(self, reader: sqlite3.Connection, file: File | None) -> None:
         with self._returned:
-            keep = self._file is not None and len(self._readers) < READERS_KEPT
+            keep = file is not None and file == self._file and len(self._readers) < READERS_KEPT
             if keep:
                 self._readers.append(reader)
         if not keep:
@@ -136,45 +154,50 @@ class Connections:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         return connection
 
-    def _notice_change(self) -> None:
-        """Let go of a file that was deleted or replaced, and of connections of a parent."""
+    def _notice_fork(self) -> None:
+        """For forks that no hook was told of, as by a server written in C."""
         if self._pid != os.getpid():
             self.abandon()
-        if self._file is not None and identity(self.path) != self._file:
-            self._file = None
-            writer, self._writer = self._writer, None
-            with self._returned:
-                stale, self._readers = self._readers, []
-            for connection in (*stale, *filter(None, [writer])):
-                connection.close()
 
     def close(self) -> None:
         """Close all connections once they are back; the next call opens them again."""
-        with self.paused():
-            pass
+        self._notice_fork()
+        self.pause()
+        self.resume()
         self.gate.close()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Wait for all that are lent, close them, and lend none for the time being.
+    def pause(self) -> None:
+        """Wait for all that are lent, close them, and lend none until ``resume``.
 
-        The last close makes a checkpoint, so it happens under the gate.
+        The last close makes a checkpoint, so it happens under the gate. Where that cannot be
+        had the writer, which may be in use, stays open, and with it the file.
         """
-        with ExitStack() as stack:
-            with suppress(StoreBusy):  # better closed without the gate than forked open
-                stack.enter_context(self.gate.held())
-            stack.enter_context(self._returned)
-            self._returned.wait_for(lambda: self._lent == 0, timeout=BUSY_SECONDS)
-            for connection in (*self._readers, *filter(None, [self._writer])):
-                connection.close()
-            self._readers, self._writer, self._file = [], None, None
-            yield
+        self._gated = self._has_gate()
+        self._returned.acquire()
+        self._returned.wait_for(lambda: self._lent == 0, timeout=BUSY_SECONDS)
+        if self._gated:
+            self._let_go()
+
+    def _has_gate(self) -> bool:
+        if not self.gate.is_open:
+            return False  # then no connection is open either
+        try:
+            self.gate.acquire()
+        except (StoreBusy, OSError):
+            return False
+        return True
+
+    def resume(self) -> None:
+        """Lend again."""
+        self._returned.release()
+        if self._gated:
+            self.gate.release()
 
     def abandon(self) -> None:
         """Forget everything in a forked child, closing only what is safe to close there."""
         self._pid = os.getpid()
-        # To close a parent's connection, or to let it be collected, would drop the parent's
-        # locks: they are kept open until the child ends.
+        # To close a parent's connection, or to let it be collected, could end with a
+        # checkpoint beside the gate: they are kept open until the child ends.
         _abandoned.extend((*self._readers, *filter(None, [self._writer])))
         self._readers, self._writer, self._file = [], None, None
         self._lent = 0
@@ -183,8 +206,8 @@ class Connections:
         self._forked()
 
 
-def identity(path: str) -> tuple[int, int] | None:
-    """Which file is at a path: device and inode; ``None`` if there is none."""
+def identity(path: str) -> File | None:
+    """Which file is at a path; ``None`` if there is none."""
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -225,23 +248,28 @@ def _translate(error: sqlite3.Error, path: str) -> StoreError:
 
 
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()
-_abandoned: list[sqlite3.Connection | ExitStack] = []
-_forking = threading.local()
+_abandoned: list[sqlite3.Connection] = []
+_paused: list[Connections] = []
+_forking = threading.Lock()
 
 
 def _before_fork() -> None:
-    stack = _forking.stack = ExitStack()
+    _forking.acquire()
     for connections in list(_all):
-        stack.enter_context(connections.paused())
+        connections.pause()
+        _paused.append(connections)
 
 
 def _after_fork_in_parent() -> None:
-    _forking.stack.close()
+    while _paused:
+        _paused.pop().resume()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    # The stack's locks are the parent's: it is kept, as to unwind it here would free them.
-    _abandoned.append(_forking.stack)
+    global _forking
+    _forking = threading.Lock()
+    _paused.clear()
     for connections in list(_all):
         connections.abandon()
 

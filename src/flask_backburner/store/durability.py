@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from itertools import count
 
-from .connections import identity
+from .connections import File, identity
 
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -26,7 +26,7 @@ class LogSync:
         self._served = 0
         self._lock = threading.Lock()
         self._fd: int | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: File | None = None
 
     def sync(self) -> None:
         """Return when everything committed before the call is on the device."""
@@ -39,15 +39,15 @@ class LogSync:
             self._served = max(serving, ticket)
 
     def _sync_file(self) -> None:
-        current = identity(self.path)
-        if current is None:
-            return  # the log was checkpointed away, and a checkpoint syncs
-        if current != self._file:
+        if self._fd is None or identity(self.path) != self._file:
             self.forget()
-            self._fd = os.open(self.path, os.O_RDWR)
-            self._file = current
+            try:
+                self._fd = os.open(self.path, os.O_RDWR)
+            except FileNotFoundError:
+                return  # the log was checkpointed away, and a checkpoint syncs
+            status = os.fstat(self._fd)
+            self._file = status.st_dev, status.st_ino
             _sync_folder(os.path.dirname(self.path))
-        assert self._fd is not None
         _sync(self._fd)
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..errors import StoreBusy
 from .locks import open_lock, try_lock, unlock
@@ -29,39 +29,61 @@ class Gate:
         self._threads = threading.Lock()
         self._fd: int | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was used since it was made or closed."""
+        return self._fd is not None
+
     @contextmanager
     def held(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def acquire(self) -> None:
         deadline = time.monotonic() + PATIENCE
         if not self._threads.acquire(timeout=PATIENCE):
             raise StoreBusy(self._complaint(os.getpid()))
         try:
             fd = self._locked(deadline)
-            try:
-                yield
-            finally:
-                unlock(fd)
-        finally:
+        except BaseException:
             self._threads.release()
+            raise
+        with suppress(OSError):  # on a full disk only the complaints of others miss it
+            os.pwrite(fd, b"%-12d" % os.getpid(), 0)
+
+    def release(self) -> None:
+        assert self._fd is not None
+        unlock(self._fd)
+        self._threads.release()
 
     def _locked(self, deadline: float) -> int:
-        if self._fd is None:
-            self._fd = open_lock(self.path)
         nap = SHORTEST_NAP
-        while not try_lock(self._fd):
+        while (fd := self._try()) is None:
             if time.monotonic() > deadline:
                 raise StoreBusy(self._complaint(self._holder()))
             time.sleep(nap)
             nap = min(nap * 1.5, LONGEST_NAP)
-        os.pwrite(self._fd, b"%-12d" % os.getpid(), 0)
-        return self._fd
+        return fd
+
+    def _try(self) -> int | None:
+        if self._fd is None:
+            self._fd = open_lock(self.path)
+        if not try_lock(self._fd):
+            return None
+        if os.fstat(self._fd).st_nlink:
+            return self._fd
+        self.forget()  # deleted: who opens the gate now would not meet us at this one
+        return None
 
     def _holder(self) -> int:
-        assert self._fd is not None
-        return int(os.pread(self._fd, 12, 0) or b"0")
+        return int(os.pread(self._fd, 12, 0) or b"0") if self._fd is not None else 0
 
     def _complaint(self, holder: int) -> str:
         return (
-            f"The job store is held by process {holder} for more than {PATIENCE:.0f} s "
+            f"The job store is held by process {holder} for more than {PATIENCE:g} s "
             f"(gate {self.path}). Try again; if that process is stuck, end it."
         )
 
