@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,8 @@ from typing import TypeVar
 
 from .clock import moment
 from .errors import JobCancelled, JobInterrupted, NoCurrentJob
-from .record import Line, Progress
+from .files import FileFolder
+from .record import JobFile, Line, Progress
 from .shown import show
 from .store.base import LINES_KEPT, Claim, Report
 
@@ -31,6 +33,8 @@ class RunningJob:
     """
 
     __slots__ = (
+        "_attached",
+        "_files",
         "_lines",
         "_reported",
         "claim",
@@ -41,8 +45,10 @@ class RunningJob:
         "total",
     )
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, files: FileFolder) -> None:
         self.claim = claim
+        self._files = files
+        self._attached: deque[JobFile] = deque()
         self.current: float | None = None
         self.total: float | None = None
         self.message: str | None = None
@@ -66,15 +72,24 @@ class RunningJob:
         """Add a line to the log."""
         self._lines.append(Line(moment(time.time()), level, storable(text)))
 
+    def attach(
+        self, source: bytes | str | os.PathLike[str], name: str | None, type: str | None
+    ) -> JobFile:
+        """Keep a copy of a file, to be reported once it is whole."""
+        file = self._files.attach(self.claim.id, source, name, type)
+        self._attached.append(file)
+        return file
+
     def news(self) -> Report | None:
         """What changed since this was asked last, for the worker to report."""
         message = None if self.message is None else storable(self.message)
         progress = Progress(self.current, self.total, message, self.phase)
         lines = tuple(self._lines.popleft() for _ in range(len(self._lines)))
+        files = tuple(self._attached.popleft() for _ in range(len(self._attached)))
         if progress == self._reported:
-            return Report(self.claim, None, lines) if lines else None
+            return Report(self.claim, None, lines, files) if lines or files else None
         self._reported = progress
-        return Report(self.claim, progress, lines)
+        return Report(self.claim, progress, lines, files)
 
 
 def storable(text: str, size: int = LINE_BYTES) -> str:
@@ -171,6 +186,21 @@ class CurrentJob:
         The newest 1 000 lines are kept, each up to 8 KiB.
         """
         _current().write(level, str(text))
+
+    def attach(
+        self,
+        source: bytes | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,
+    ) -> JobFile:
+        """Give the job a result file: a copy of the file at a path, or bytes.
+
+        ``name`` is what it is called when downloaded, by default the path's own; ``type`` its
+        media type, by default told by the name. A file of the same name is replaced. It is
+        kept as long as the job. A task that returns what this gives back has the file as its
+        result. Raises ``ValueError`` for a name that cannot be one.
+        """
+        return _current().attach(source, name, type)
 
 
 def _current() -> RunningJob:

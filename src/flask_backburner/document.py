@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
-from .record import Fault, JobRecord, State
+from msgspec import to_builtins
+
+from .record import Fault, JobFile, JobRecord, State, Waiting
 
 SOON = 0.3
 EARLY_SECONDS = 2.0
 FAR_OFF = 15.0
 
+PARTS = ("events", "result", "log", "cancel")
+
 
 def job_document(
-    record: JobRecord, now: float, *, base: str | None, reveal: bool = False
+    record: JobRecord,
+    now: float,
+    *,
+    base: str | None,
+    files: Sequence[JobFile] = (),
+    waiting: Waiting | None = None,
+    reveal: bool = False,
 ) -> dict[str, Any]:
     """The document of a job at the time ``now``, with links below ``base`` if there are routes.
 
@@ -35,12 +47,12 @@ def job_document(
         "finished_at": timestamp(record.finished_at),
         "updated_at": timestamp(record.updated_at),
         "start_by": None,
-        "kept_until": None,
+        "kept_until": timestamp(record.kept_until),
         "progress": _progress(record, now),
         "cancel_requested": record.cancel_requested,
-        "waiting": None,
+        "waiting": None if waiting is None else to_builtins(waiting),
         "error": fault_document(record, reveal=reveal),
-        "files": [],
+        "files": [_file(base, record.id, file) for file in files],
         "poll_after": poll_after(record, now),
         "links": {} if base is None else links(base, record.id),
     }
@@ -49,7 +61,12 @@ def job_document(
 def links(base: str, id: str) -> dict[str, str]:
     """The addresses of a job's parts."""
     own = f"{base}/{id}"
-    return {"self": own, "log": f"{own}/log", "cancel": f"{own}/cancel"}
+    return {"self": own} | {part: f"{own}/{part}" for part in PARTS}
+
+
+def _file(base: str | None, id: str, file: JobFile) -> dict[str, Any]:
+    url = None if base is None else f"{base}/{id}/files/{quote(file.name)}"
+    return {"name": file.name, "type": file.type, "size": file.size, "url": url}
 
 
 def timestamp(moment: datetime | None) -> str | None:

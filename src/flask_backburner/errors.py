@@ -13,6 +13,7 @@
     ├── JobNotFound (LookupError)       no such job (or not yours)
     │   └── JobForgotten                it existed; its time was up
     ├── JobNotDone                      a result asked for too early
+    ├── JobDone                         news of an external job that is over
     ├── JobFailed                       a result asked for of a job that has none
     ├── NoCurrentJob (RuntimeError)     current_job used outside a job
     ├── QueueFull                       more than BACKBURNER_MAX_QUEUED jobs wait
@@ -101,6 +102,15 @@ class JobNotDone(BackburnerError):
         super().__init__(
             f"The job {id!r} is {state} and has no result yet. Call wait() first, or ask later."
         )
+        self.id = id
+        self.state = state
+
+
+class JobDone(BackburnerError):
+    """The job is over and stays as it is: nothing more can be said of it."""
+
+    def __init__(self, id: str, state: str) -> None:
+        super().__init__(f"The job {id!r} has {state} already; a final state never changes.")
         self.id = id
         self.state = state
 

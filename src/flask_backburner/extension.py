@@ -5,18 +5,24 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
 
 from flask import Flask
 
 from .engine.local.engine import LocalEngine
 from .errors import BackburnerError, DefinitionError, JobNotFound
-from .ids import is_id
+from .external import ExternalJob
+from .ids import is_id, new_id
 from .installation import Installation, installed
 from .job import Job
+from .ownership import Ownership, checked_owner
 from .record import State
 from .settings import read_settings
+from .store.base import NewJob
+from .submission import find_submitted, submission_name
 from .task import Task
+from .upkeep import forget_jobs
 from .web.api import job_blueprint
 from .web.page import TemplateGlobals
 from .web.problem import install_handlers
@@ -38,6 +44,7 @@ class Backburner:
     def __init__(self, app: Flask | None = None) -> None:
         self._tasks: dict[str, Task[..., Any]] = {}
         self._installations: dict[Flask, Installation] = {}
+        self._ownership = Ownership()
         if app is not None:
             self.init_app(app)
 
@@ -51,7 +58,9 @@ class Backburner:
                 f"The app {app.name!r} has a Backburner already. Call init_app once for each app, "
                 "and use the same Backburner object everywhere."
             )
-        installation = Installation(app, read_settings(app), self._tasks, LocalEngine)
+        installation = Installation(
+            app, read_settings(app), self._tasks, self._adopt, self._ownership, LocalEngine
+        )
         app.extensions[NAME] = self
         self._installations[app] = installation
         app.before_request(installation.engine.start)
@@ -108,6 +117,74 @@ class Backburner:
             )
         self._tasks[task.name] = task
 
+    def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
+        """Run a function that is no task in the background, as ``executor.submit`` does.
+
+        It must be defined at the top of a module of the app's own package, or of one that
+        ``BACKBURNER_SUBMIT`` names; no lambda, method or inner function. Raises
+        ``DefinitionError`` for any other, and what ``delay`` raises.
+        """
+        installation = self._current("tasks.submit()")
+        name = submission_name(function, installation.settings.submit)
+        return Task(function, self._current, name=name).delay(*args, **kwargs)
+
+    def _adopt(self, installation: Installation, name: str) -> Task[..., Any]:
+        function = find_submitted(name, installation.settings.submit)
+        return Task(function, self._current, name=name)
+
+    def external(
+        self,
+        name: str | None = None,
+        *,
+        id: str | None = None,
+        deadline: float | timedelta | None = None,
+        queue: str = "default",
+        owner: str | int | None = None,
+    ) -> ExternalJob:
+        """Make a job whose work other code does: ``work = tasks.external("transcode")``.
+
+        With ``id`` instead of a name, take over the one that was made elsewhere. With a
+        ``deadline`` the job fails as ``lost`` when nothing is heard of it for so many seconds.
+        Raises ``JobNotFound`` for an unknown id, ``ValueError`` for what cannot be used.
+        """
+        installation = self._current("tasks.external()")
+        if (name is None) == (id is None):
+            raise ValueError("Give tasks.external() either the work's name or a job's id.")
+        if id is not None:
+            return ExternalJob(self.job(id), installation)
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{name!r} cannot name external work: use a text.")
+        new = NewJob(
+            new_id(),
+            name,
+            b"{}",
+            queue,
+            owner=checked_owner(owner) or installation.ownership.current(),
+            external=True,
+            deadline=None if deadline is None else _seconds("deadline", deadline),
+        )
+        (record,) = installation.store.add([new], installation.settings.max_queued)
+        return ExternalJob(Job(record, installation), installation)
+
+    def owner_loader(self, loader: Callable[[], object]) -> Callable[[], object]:
+        """Name the current owner: ``@tasks.owner_loader`` on a function that gives the user's id.
+
+        Called in a request; ``None`` is nobody. A job started in a request is its owner's, and
+        over HTTP only its owner sees it; a job of nobody is seen by who knows its id. Without a
+        loader Flask-Login's user is the owner where that is in use.
+        """
+        self._ownership.loader = loader
+        return loader
+
+    def purge(self, older_than: float | timedelta) -> int:
+        """Forget the jobs that finished more than so many seconds ago; gives back how many."""
+        installation = self._current("tasks.purge()")
+        before = installation.store.now() - _seconds("older_than", older_than)
+        forgotten = 0
+        while chunk := forget_jobs(installation.store, installation.files, before):
+            forgotten += chunk
+        return forgotten
+
     def job(self, id: str) -> Job[Any]:
         """The job with this id. Raises ``JobNotFound`` if there is none."""
         installation = self._current("tasks.job()")
@@ -121,20 +198,22 @@ class Backburner:
         state: State | str | None = None,
         task: str | Task[..., Any] | None = None,
         queue: str | None = None,
+        owner: str | int | None = None,
         limit: int = 100,
         before: str | None = None,
     ) -> list[Job[Any]]:
-        """The newest jobs of one state, task or queue, or of all; newest first.
+        """The newest jobs of one state, task, queue or owner, or of all; newest first.
 
         ``before`` is a job's id: the last of a page leads to the next.
         """
         installation = self._current("tasks.jobs()")
-        if sum(each is not None for each in (state, task, queue)) > 1:
-            raise ValueError("tasks.jobs() takes one of state, task and queue, not several.")
+        if sum(each is not None for each in (state, task, queue, owner)) > 1:
+            raise ValueError("tasks.jobs() takes one of state, task, queue and owner, not several.")
         records = installation.store.find(
             state=None if state is None else _state(state),
             task=task.name if isinstance(task, Task) else task,
             queue=queue,
+            owner=checked_owner(owner),
             limit=_limit(limit),
             before=before,
         )
@@ -164,6 +243,13 @@ def _state(value: State | str) -> State:
     except ValueError:
         allowed = ", ".join(State)
         raise ValueError(f"There is no state {value!r}. The states are {allowed}.") from None
+
+
+def _seconds(name: str, value: float | timedelta) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds >= 0:
+        raise ValueError(f"{name} is {value!r}, but must be seconds, 0 or more, or a timedelta.")
+    return float(seconds)
 
 
 def _limit(value: int) -> int:

@@ -15,10 +15,13 @@ from flask import Flask, current_app, has_app_context, has_request_context, requ
 from .codec import Signature
 from .engine.base import Engine
 from .errors import BackburnerError, StoreError
+from .files import FileFolder
+from .ownership import Ownership
 from .settings import Settings
 from .store.base import Store
 from .store.location import check_location
 from .store.sqlite import SQLiteStore
+from .submission import PREFIX
 
 
 class Definition(Protocol):
@@ -43,11 +46,17 @@ class Installation:
         app: Flask,
         settings: Settings,
         tasks: Mapping[str, Definition],
+        adopt: Callable[[Installation, str], Definition],
+        ownership: Ownership,
         make_engine: Callable[[Installation], Engine],
     ) -> None:
+        """``adopt`` finds the function of a submitted job, which was never decorated."""
         self.app = app
         self.settings = settings
         self.tasks = tasks
+        self.ownership = ownership
+        self.files = FileFolder(settings.files)
+        self._adopt = adopt
         self.engine = make_engine(self)
         self._store: Store | None = None
         self._opening = threading.Lock()
@@ -71,7 +80,26 @@ class Installation:
                 "BACKBURNER_URL to a file in a folder that can be written."
             ) from error
         check_location(path, allow_network=self.settings.network_fs)
-        return SQLiteStore(path, self.settings.name, durable=self.settings.durability == "full")
+        return SQLiteStore(
+            path,
+            self.settings.name,
+            durable=self.settings.durability == "full",
+            keeping=self.settings.keeping,
+        )
+
+    def definition(self, task: str) -> Definition | None:
+        """What runs jobs of this task; ``None`` for one that this process does not know.
+
+        Raises ``DefinitionError`` for a submitted function that is not there, or not allowed.
+        """
+        known = self.tasks.get(task)
+        if known is None and task.startswith(PREFIX):
+            return self._adopt(self, task)
+        return known
+
+    def known_tasks(self) -> list[str]:
+        """The tasks that a worker of this app may claim."""
+        return [*self.tasks, PREFIX + "*"]
 
     def base(self) -> str | None:
         """The path below which jobs have their addresses; ``None`` if there are no routes."""

@@ -13,7 +13,7 @@ from .answer import accepted_response
 from .document import job_document
 from .errors import JobFailed, JobNotDone
 from .installation import Installation
-from .record import Fault, JobRecord, Line, Progress, State
+from .record import Fault, JobFile, JobRecord, Line, Progress, ResultKind, State, Waiting
 from .signals import job_cancelled
 
 if TYPE_CHECKING:
@@ -112,19 +112,34 @@ class Job(Generic[R]):
         Raises ``JobNotDone`` before the end and ``JobFailed`` if there will never be one.
         """
         if self.state is State.SUCCEEDED:
-            return cast(R, self._load(self._result_data() or b"null"))
+            return cast(R, self._load(*self.stored_result()))
         if not self.done:
             raise JobNotDone(self.id, self.state)
         if self.record.fault:
             raise JobFailed(self.id, self.record.fault.code, self.record.fault.message)
         raise JobFailed(self.id, "cancelled", "it was cancelled")
 
-    def _result_data(self) -> bytes | None:
-        return self._installation.store.result(self.id)
+    def stored_result(self) -> tuple[ResultKind, bytes]:
+        """The result as it is stored, and what it is; only of a job that has succeeded."""
+        return self._installation.store.result(self.id) or (ResultKind.VALUE, b"null")
 
-    def _load(self, data: bytes) -> Any:
-        definition = self._installation.tasks.get(self.task)
-        return definition.signature.load_result(data) if definition else msgspec.json.decode(data)
+    def _load(self, kind: ResultKind, data: bytes) -> Any:
+        if kind is ResultKind.FILE:
+            return msgspec.json.decode(data, type=JobFile)
+        definition = self._installation.definition(self.task)
+        if definition is None or kind is ResultKind.RESPONSE:
+            return msgspec.json.decode(data)
+        return definition.signature.load_result(data)
+
+    @property
+    def files(self) -> list[JobFile]:
+        """Its result files, by name."""
+        return self._installation.store.files(self.id) if self.record.files else []
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """Why it does not run yet; ``None`` unless it is queued."""
+        return self._installation.store.waiting(self.id) if self.state is State.QUEUED else None
 
     def refresh(self) -> Job[R]:
         """Look again. Raises ``JobNotFound`` if it was forgotten."""
@@ -182,11 +197,13 @@ class Job(Generic[R]):
             self.record,
             installation.store.now(),
             base=installation.base(),
+            files=self.files,
+            waiting=self.waiting,
             reveal=installation.app.debug,
         )
         if self.state is State.SUCCEEDED:
-            data = self._result_data() or b"null"
-            if len(data) <= INLINE_RESULT_BYTES:
+            kind, data = self.stored_result()
+            if kind is ResultKind.VALUE and len(data) <= INLINE_RESULT_BYTES:
                 document["result"] = msgspec.Raw(data)
         return document
 

@@ -7,9 +7,12 @@ import inspect
 import traceback
 from typing import Any
 
+import msgspec
+
 from .context import RunningJob, bound
 from .errors import (
     ArgumentError,
+    DefinitionError,
     JobCancelled,
     JobError,
     JobReleased,
@@ -17,7 +20,16 @@ from .errors import (
 )
 from .installation import Definition, Installation
 from .job import Job
-from .record import Cancelled, Failed, Fault, Outcome, Released, Succeeded
+from .record import (
+    Cancelled,
+    Failed,
+    Fault,
+    JobFile,
+    Outcome,
+    Released,
+    ResultKind,
+    Succeeded,
+)
 from .signals import job_started
 
 
@@ -39,18 +51,30 @@ def run_job(installation: Installation, running: RunningJob) -> Outcome:
 
 
 def _attempt(installation: Installation, running: RunningJob) -> Outcome:
-    definition = installation.tasks[running.claim.task]
     try:
+        definition = _definition(installation, running.claim.task)
         args, kwargs = definition.signature.load_arguments(running.claim.arguments)
         value = _call(definition, args, kwargs)
-        limits = installation.settings.limits
-        return Succeeded(definition.signature.dump_result(value, limits))
+        return _succeeded(installation, definition, value)
     except JobCancelled:
         return Cancelled()
     except JobReleased:
         return Released()
     except BaseException as error:
         return _failed(installation, running, error)
+
+
+def _definition(installation: Installation, task: str) -> Definition:
+    definition = installation.definition(task)
+    if definition is None:
+        raise DefinitionError(f"This worker knows no task {task!r}.")
+    return definition
+
+
+def _succeeded(installation: Installation, definition: Definition, value: Any) -> Succeeded:
+    if isinstance(value, JobFile):
+        return Succeeded(msgspec.json.encode(value), ResultKind.FILE)
+    return Succeeded(definition.signature.dump_result(value, installation.settings.limits))
 
 
 def _call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

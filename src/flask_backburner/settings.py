@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from .codec import Limits
 from .errors import ConfigError
+from .store.base import Keeping
 
 PREFIX = "BACKBURNER_"
 SQLITE = "sqlite:///"
@@ -39,6 +40,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_queued: int
     url_prefix: str | None
     limits: Limits
+    keeping: Keeping
+    files: str
+    submit: tuple[str, ...]
+    max_streams: int | None
+    max_wait: float
 
 
 class Key(Struct, frozen=True):
@@ -107,6 +113,26 @@ def _queues(key: str, value: Any) -> frozenset[str] | None:
     return frozenset(name.strip() for name in names)
 
 
+def _modules(key: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(
+        isinstance(name, str) and all(part.isidentifier() for part in name.strip().split("."))
+        for name in names
+    ):
+        raise _refuse(key, value, "a list of module names such as ['shop', 'lib.reports']")
+    return tuple(name.strip() for name in names)
+
+
+def _streams(key: str, value: Any) -> int | None:
+    if value == "auto":
+        return None
+    if type(value) is not int or value < 0:
+        raise _refuse(key, value, "'auto' or a whole number of at least 0")
+    return value
+
+
 def _url_prefix(key: str, value: Any) -> str | None:
     if value is None:
         return None
@@ -144,6 +170,13 @@ KEYS: Mapping[str, Key] = {
     "BACKBURNER_MAX_ARGS_BYTES": Key(256 << 10, _whole(2)),
     "BACKBURNER_MAX_RESULT_BYTES": Key(1 << 20, _whole(2)),
     "BACKBURNER_MAX_NESTING": Key(64, _whole(1)),
+    "BACKBURNER_KEEP": Key(timedelta(days=7), _duration(0.0)),
+    "BACKBURNER_KEEP_FAILED": Key(timedelta(days=30), _duration(0.0)),
+    "BACKBURNER_KEEP_BYTES": Key(10 << 30, _whole(0)),
+    "BACKBURNER_FILES": Key(None, _text),
+    "BACKBURNER_SUBMIT": Key(None, _modules),
+    "BACKBURNER_MAX_STREAMS": Key("auto", _streams),
+    "BACKBURNER_MAX_WAIT": Key(10.0, _duration(0.0)),
 }
 
 
@@ -153,8 +186,9 @@ def read_settings(app: Flask) -> Settings:
     values = {
         key: known.read(key, app.config.get(key, known.default)) for key, known in KEYS.items()
     }
+    path = os.path.join(app.instance_path, values["BACKBURNER_URL"].removeprefix(SQLITE))
     return Settings(
-        path=os.path.join(app.instance_path, values["BACKBURNER_URL"].removeprefix(SQLITE)),
+        path=path,
         engine=values["BACKBURNER_ENGINE"],
         name=values["BACKBURNER_NAME"] or app.name,
         worker=values["BACKBURNER_WORKER"],
@@ -172,7 +206,21 @@ def read_settings(app: Flask) -> Settings:
             result_bytes=values["BACKBURNER_MAX_RESULT_BYTES"],
             nesting=values["BACKBURNER_MAX_NESTING"],
         ),
+        keeping=Keeping(
+            done=values["BACKBURNER_KEEP"],
+            failed=values["BACKBURNER_KEEP_FAILED"],
+            bytes=values["BACKBURNER_KEEP_BYTES"],
+        ),
+        files=os.path.join(app.instance_path, values["BACKBURNER_FILES"] or path + ".files"),
+        submit=values["BACKBURNER_SUBMIT"] or (_package(app),),
+        max_streams=values["BACKBURNER_MAX_STREAMS"],
+        max_wait=values["BACKBURNER_MAX_WAIT"],
     )
+
+
+def _package(app: Flask) -> str:
+    """The package that the app is made in; for a script, the module that its file would be."""
+    return app.name if app.import_name == "__main__" else app.import_name.partition(".")[0]
 
 
 def _refuse_unknown(app: Flask) -> None:

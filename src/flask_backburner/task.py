@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import update_wrapper
-from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -19,9 +17,11 @@ from .errors import CallError, DefinitionError
 from .ids import new_id
 from .installation import Installation
 from .job import Job
+from .ownership import checked_owner
 from .shown import show
 from .signals import job_queued
 from .store.base import NewJob
+from .submission import module_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +38,7 @@ class StartOptions(Struct, frozen=True):
     priority: int = 0
     countdown: float | None = None
     eta: datetime | None = None
+    owner: str | None = None
 
     def run_at(self, now: float) -> float | None:
         if self.eta is not None:
@@ -105,14 +106,16 @@ class Task(Generic[P, R]):
         eta: datetime | None = None,
         queue: str | None = None,
         priority: int | None = None,
+        owner: str | int | None = None,
     ) -> Start[P, R]:
         """The same task, to be started otherwise: ``export.using(countdown=60).delay(2026)``.
 
         ``countdown`` is in seconds from now, ``eta`` an aware time; jobs of a higher
-        ``priority`` run first. Raises ``ValueError`` for what cannot be used.
+        ``priority`` run first; ``owner`` is who may see it, by default who makes the request.
+        Raises ``ValueError`` for what cannot be used.
         """
         seconds = countdown.total_seconds() if isinstance(countdown, timedelta) else countdown
-        options = replace(self.options, countdown=seconds, eta=eta)
+        options = replace(self.options, countdown=seconds, eta=eta, owner=checked_owner(owner))
         if queue is not None:
             options = replace(options, queue=queue)
         if priority is not None:
@@ -127,6 +130,7 @@ class Task(Generic[P, R]):
         installation = self._installation(self.name)
         store, limits = installation.store, installation.settings.limits
         run_at = options.run_at(store.now())
+        owner = options.owner or installation.ownership.current()
         new = [
             NewJob(
                 new_id(),
@@ -135,6 +139,7 @@ class Task(Generic[P, R]):
                 options.queue,
                 options.priority,
                 run_at,
+                owner,
             )
             for args, kwargs in calls
         ]
@@ -168,13 +173,8 @@ class Start(Generic[P, R]):
 
 
 def task_name(function: Callable[..., Any]) -> str:
-    """``module:function``, the same in every process; a script's module is its file's."""
-    module = function.__module__
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-        module = spec.name if spec else Path(file).stem if file else module
-    return f"{module}:{function.__name__}"
+    """``module:function``, the same in every process."""
+    return f"{module_name(function)}:{function.__name__}"
 
 
 def _check_function(function: object) -> None:

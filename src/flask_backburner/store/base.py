@@ -235,7 +235,7 @@ class Store(ABC):
     @abstractmethod
     def turn(
         self,
-        presence: Presence,
+        presence: Presence | None,
         *,
         settled: Sequence[Settlement] = (),
         reports: Sequence[Report] = (),
@@ -250,8 +250,8 @@ class Store(ABC):
         refused too. A released job is ``queued`` again at once, or ``cancelled`` if that was
         asked. What was settled is durable when this returns.
 
-        An external job is spoken for under fence 0 until it is over; the first entry for a
-        queued one makes it ``running``.
+        An external job is spoken for under fence 0 until it is over, by anybody, without a
+        ``presence``; the first entry for a queued one makes it ``running``.
 
         Then at most ``room`` jobs become ``running``, held by this worker, each with a fence
         one higher than before: those of ``queues`` (none: all) and ``tasks`` that may run now,

@@ -251,7 +251,7 @@ class MemoryStore(Store):
 
     def turn(
         self,
-        presence: Presence,
+        presence: Presence | None,
         *,
         settled: Sequence[Settlement] = (),
         reports: Sequence[Report] = (),
@@ -262,6 +262,8 @@ class MemoryStore(Store):
         with self._lock:
             refused = [each.claim for each in reports if not self._record(each)]
             refused += [each.claim for each in settled if not self._settle(each)]
+            if presence is None:
+                return Turn(refused=tuple(refused))
             claimed = [
                 self._claim(entry, presence) for entry in self._line(queues, tasks)[: max(0, room)]
             ]

@@ -75,7 +75,10 @@ def forget(tx: Transaction, rows: list[tuple[Any, ...]]) -> list[str]:
     for table in (*_BESIDE, "jobs"):
         tx.execute(f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
     tx.executemany(
-        "INSERT OR REPLACE INTO tombstones (id, namespace, owner, forgotten_at) VALUES (?, ?, ?, ?)",
+        """
+        INSERT OR REPLACE INTO tombstones (id, namespace, owner, forgotten_at)
+        VALUES (?, ?, ?, ?)
+        """,
         [(id, tx.namespace, owner, tx.now) for _, id, _, _, owner in rows],
     )
     for _, _, queue, state, _ in rows:

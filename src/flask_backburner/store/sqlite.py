@@ -304,7 +304,7 @@ class SQLiteStore(Store):
 
     def turn(
         self,
-        presence: Presence,
+        presence: Presence | None,
         *,
         settled: Sequence[Settlement] = (),
         reports: Sequence[Report] = (),
@@ -312,6 +312,8 @@ class SQLiteStore(Store):
         queues: Collection[str] | None = None,
         tasks: Collection[str] = (),
     ) -> Turn:
+        if presence is None:
+            return self._outside_turn(settled, reports)
         assert isinstance(presence, FilePresence)
         wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
         if not settled and not reports:
@@ -329,6 +331,13 @@ class SQLiteStore(Store):
         if settled:
             self._sync()
         return Turn(claimed, tuple(refused), cancelling)
+
+    def _outside_turn(self, settled: Sequence[Settlement], reports: Sequence[Report]) -> Turn:
+        with self._transaction() as tx:
+            refused = claims.record(tx, reports) + claims.settle(tx, settled)
+        if settled:
+            self._sync()
+        return Turn(refused=tuple(refused))
 
     def request_cancel(self, id: str) -> JobRecord:
         with self._transaction() as tx:

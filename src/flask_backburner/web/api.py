@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from ..answer import JSON, document_response, prefers_html, private, say_when
 from ..document import poll_after
-from ..errors import JobNotFound
+from ..errors import JobForgotten, JobNotFound
 from ..ids import is_id
 from ..installation import Installation
 from ..job import Job
@@ -28,7 +28,12 @@ POLICY = (
 def job_blueprint(installation: Installation) -> Blueprint:
     """The blueprint with all routes of one app's jobs."""
     routes = Routes(installation)
-    blueprint = Blueprint("backburner", __name__, url_prefix=installation.settings.url_prefix)
+    blueprint = Blueprint(
+        "backburner",
+        __name__,
+        url_prefix=installation.settings.url_prefix,
+        template_folder="templates",
+    )
     blueprint.add_url_rule("/<id>", "job", routes.job)
     blueprint.add_url_rule("/<id>/log", "log", routes.log)
     blueprint.add_url_rule("/<id>/cancel", "cancel", routes.cancel, methods=["POST"])
@@ -46,7 +51,16 @@ class Routes:
     def _find(self, id: str) -> JobRecord:
         if not is_id(id):
             raise JobNotFound(id)
-        return self._installation.store.get(id)
+        try:
+            record = self._installation.store.get(id)
+        except JobForgotten as error:
+            raise error if self._may_see(error.owner) else JobNotFound(id) from None
+        if not self._may_see(record.owner):
+            raise JobNotFound(id)
+        return record
+
+    def _may_see(self, owner: str | None) -> bool:
+        return owner is None or owner == self._installation.ownership.current()
 
     def _job(self, record: JobRecord) -> Job[Any]:
         return Job(record, self._installation)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterable
-from queue import SimpleQueue
 from typing import Any
 
 from blinker import NamedSignal
 
-from ...errors import JobNotFound
+from ...errors import BackburnerError
 from ...installation import Installation
 from ...job import Job
-from ...record import Cancelled, Failed, Released, Succeeded
-from ...signals import job_cancelled, job_failed, job_progressed, job_succeeded
+from ...record import Cancelled, Failed, Released, State, Succeeded
+from ...signals import (
+    job_cancelled,
+    job_failed,
+    job_progressed,
+    job_started,
+    job_succeeded,
+    tell,
+)
 from ...store.base import Claim, Report, Settlement
 
-_SIGNALS: dict[type, NamedSignal | None] = {
+_AT_END: dict[type, NamedSignal] = {
     Succeeded: job_succeeded,
     Failed: job_failed,
     Cancelled: job_cancelled,
-    Released: None,
+    Released: job_cancelled,  # if a cancel had been asked for; else the job waits again
 }
 
 
@@ -29,47 +36,58 @@ class Notices:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._queue: SimpleQueue[tuple[NamedSignal, str] | None] = SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[NamedSignal, str] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
 
-    def tell(
+    def started(self, claim: Claim) -> None:
+        """Say that the job's function is about to be called; called by the job's own thread."""
+        self._put(job_started, claim.id)
+
+    def recorded(
         self,
         settled: Iterable[Settlement],
         reports: Iterable[Report],
         refused: Iterable[Claim],
     ) -> None:
-        """Send the signals for what was recorded, to those who listen."""
+        """Say what was recorded in a turn, to those who listen."""
         stale = set(refused)
         if job_progressed.receivers:
             for report in reports:
                 if report.progress is not None and report.claim not in stale:
-                    self._send(job_progressed, report.claim.id)
+                    self._put(job_progressed, report.claim.id)
         if job_succeeded.receivers or job_failed.receivers or job_cancelled.receivers:
             for entry in settled:
-                signal = _SIGNALS[type(entry.outcome)]
-                if signal is not None and signal.receivers and entry.claim not in stale:
-                    self._send(signal, entry.claim.id)
+                if entry.claim not in stale:
+                    self._put(_AT_END[type(entry.outcome)], entry.claim.id)
 
-    def _send(self, signal: NamedSignal, id: str) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._serve, name="backburner-signals", daemon=True
-            )
-            self._thread.start()
+    def _put(self, signal: NamedSignal, id: str) -> None:
+        if not signal.receivers:
+            return
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="backburner-signals", daemon=True
+                )
+                self._thread.start()
         self._queue.put((signal, id))
 
     def _serve(self) -> None:
-        app = self._installation.app
         while (notice := self._queue.get()) is not None:
-            signal, id = notice
             try:
-                with app.app_context():
-                    job = Job[Any](self._installation.store.get(id), self._installation)
-                    signal.send(app, job=job)
-            except JobNotFound:
-                continue
-            except Exception:
-                app.logger.exception("A receiver of %s failed for job %s", signal.name, id)
+                self._tell(*notice)
+            except BackburnerError as error:
+                signal, id = notice
+                self._installation.app.logger.warning(
+                    "%s was not sent for job %s: %s", signal.name, id, error
+                )
+
+    def _tell(self, signal: NamedSignal, id: str) -> None:
+        installation = self._installation
+        with installation.app.app_context():
+            job = Job[Any](installation.store.get(id), installation)
+            if signal is not job_cancelled or job.state is State.CANCELLED:
+                tell(signal, installation.app, job)
 
     def close(self, patience: float) -> None:
         """Send what is waiting, then end the thread."""

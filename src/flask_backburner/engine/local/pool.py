@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 
 from ...context import RunningJob
 from ...errors import JobCancelled, JobInterrupted, JobReleased
+from ...files import FileFolder
 from ...record import Cancelled, Outcome, Released
 from ...store.base import Claim, Report, Settlement
 
@@ -23,11 +24,14 @@ class ThreadPool:
     queue out are shared.
     """
 
-    def __init__(self, threads: int, run: Run, begin: Begin, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, threads: int, run: Run, begin: Begin, ring: Callable[[], None], files: FileFolder
+    ) -> None:
         self.size = threads
         self._run = run
         self._begin = begin
         self._ring = ring
+        self._files = files
         self._ring_below = 0
         self._held: dict[str, RunningJob] = {}
         self._waiting: SimpleQueue[RunningJob | None] = SimpleQueue()
@@ -57,7 +61,7 @@ class ThreadPool:
     def take(self, claims: Iterable[Claim]) -> None:
         """Run these jobs as soon as there is a thread for each."""
         for claim in claims:
-            running = self._held[claim.id] = RunningJob(claim)
+            running = self._held[claim.id] = RunningJob(claim, self._files)
             self._waiting.put(running)
         # Early enough that the threads have work left while the loop fetches more.
         self._ring_below = self.waiting // 2

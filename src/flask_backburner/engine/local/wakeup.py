@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import select
+import selectors
 import socket
 import tempfile
+import threading
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 HAS_SOCKETS = hasattr(socket, "AF_UNIX")
 IDLE = ".idle"
@@ -16,21 +20,23 @@ _BYTE = b"!"
 
 
 def runtime_folder(path: str, name: str) -> str | None:
-    """The folder of the sockets of the workers of one store and namespace.
+    """Where the sockets of the workers of one store and namespace are; ``None`` for nowhere.
 
-    Socket paths are limited to about 100 bytes, so they cannot lie beside the store. ``None``
-    where there are no such sockets, or where the folder is somebody else's.
+    Socket paths are limited to about 100 bytes, so they cannot lie beside the store.
     """
     if not HAS_SOCKETS:
         return None
     key = hashlib.sha256(f"{path}\0{name}".encode()).hexdigest()[:16]
-    user = os.path.join(tempfile.gettempdir(), f"backburner-{os.getuid()}")
+    return os.path.join(tempfile.gettempdir(), f"backburner-{os.getuid()}", key)
+
+
+def _made(folder: str) -> bool:
+    """Make the folder; false if it cannot be made, or lies in somebody else's."""
     try:
-        os.makedirs(os.path.join(user, key), mode=0o700, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        return os.lstat(os.path.dirname(folder)).st_uid == os.getuid()
     except OSError:
-        return None
-    owner = os.lstat(user)
-    return os.path.join(user, key) if owner.st_uid == os.getuid() else None
+        return False
 
 
 class Bell:
@@ -44,23 +50,35 @@ class Bell:
         self._inner, self._ringer = socket.socketpair()
         self._inner.setblocking(False)
         self._ringer.setblocking(False)
+        # Looked up late: gevent puts a selector of its own here, which lets others run.
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._inner, selectors.EVENT_READ)
         self._rung = False
         self._outer: socket.socket | None = None
-        self._path = ""
-        if folder is not None:
+        self._path = self._state = ""
+        if folder is not None and _made(folder):
             self._listen(folder)
+        _bells.add(self)
 
     def _listen(self, folder: str) -> None:
-        name = f"{os.getpid()}-{os.urandom(3).hex()}"
-        self._path = os.path.join(folder, name)
+        path = os.path.join(folder, f"{os.getpid()}-{os.urandom(3).hex()}")
         outer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         outer.setblocking(False)
         try:
-            outer.bind(self._path + BUSY)
+            outer.bind(path + BUSY)
         except OSError:
             outer.close()  # too long a path, or a folder that was swept away: polling serves
         else:
-            self._outer, self._state = outer, BUSY
+            self._outer, self._path, self._state = outer, path, BUSY
+            self._selector.register(outer, selectors.EVENT_READ)
+
+    def watch(self, pipe: int, ended: Callable[[], None]) -> None:
+        """While it waits: call ``ended`` when the other end of this pipe is closed.
+
+        For the waiting thread's own use. Whatever comes through the pipe is dropped.
+        """
+        os.set_blocking(pipe, False)
+        self._selector.register(pipe, selectors.EVENT_READ, ended)
 
     def ring(self) -> None:
         """Wake the waiting thread; callable from any thread and from a signal's handler."""
@@ -74,30 +92,63 @@ class Bell:
         state = IDLE if idle else BUSY
         if self._outer is None or state == self._state:
             return False
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             os.rename(self._path + self._state, self._path + state)
         self._state = state
         return True
 
     def wait(self, seconds: float) -> None:
         """Return when it rings, at the latest after so many seconds."""
-        sockets = [self._inner] if self._outer is None else [self._inner, self._outer]
-        ready, _, _ = select.select(sockets, (), (), max(0.0, seconds))
+        for key, _ in self._selector.select(max(0.0, seconds)):
+            if key.data is None:
+                _drain(cast(socket.socket, key.fileobj))
+            elif _ended(key.fd):
+                self._selector.unregister(key.fd)
+                key.data()
+        # Only now: a byte sent in between would be drained while it seemed to be on its way,
+        # and then nobody could ring any more.
         self._rung = False
-        for each in ready:
-            with suppress(OSError):
-                while each.recv(4096):
-                    pass
 
     def close(self) -> None:
         """Stop listening. Repeatable."""
         if self._outer is not None:
-            self._outer.close()
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(self._path + self._state)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close all without a trace: for a forked child, whose parent still listens."""
+        if self._outer is not None:
+            self._outer.close()
             self._outer = None
+        self._selector.close()
         self._inner.close()
         self._ringer.close()
+
+
+def _drain(listening: socket.socket) -> None:
+    with suppress(OSError):
+        while listening.recv(4096):
+            pass
+
+
+def _ended(pipe: int) -> bool:
+    with suppress(BlockingIOError):
+        return not os.read(pipe, 4096)
+    return False
+
+
+_bells: weakref.WeakSet[Bell] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """A socket is deaf only when its last copy is closed: a child must not keep any."""
+    for bell in list(_bells):
+        bell.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Caller:
@@ -105,6 +156,7 @@ class Caller:
 
     def __init__(self, folder: str | None) -> None:
         self._folder = folder
+        self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
     def call_idle(self, most: int) -> None:
@@ -130,11 +182,8 @@ class Caller:
     def _send(self, name: str) -> bool:
         assert self._folder is not None
         path = os.path.join(self._folder, name)
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.setblocking(False)
         try:
-            self._socket.sendto(_BYTE, path)
+            self._opened().sendto(_BYTE, path)
         except ConnectionRefusedError:
             with suppress(OSError):
                 os.unlink(path)  # left behind by a worker that was killed
@@ -143,8 +192,20 @@ class Caller:
             return False
         return True
 
+    def _opened(self) -> socket.socket:
+        with self._lock:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+            return self._socket
+
     def close(self) -> None:
         """Give the socket back. Repeatable; a later call opens another."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def renew(self) -> None:
+        """Start afresh in a forked child, where the lock may look held for ever."""
+        self._lock = threading.Lock()

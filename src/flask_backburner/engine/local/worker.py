@@ -69,14 +69,15 @@ class Worker:
     def run(self) -> int:
         """Work until told to stop; gives back how many running jobs had to be handed back."""
         store = self._installation.store
-        self._presence = store.join()
-        self._upkeep = Upkeep(store)
+        self._presence = store.join(self._threads, self._queues)
+        self._upkeep = Upkeep(store, self._installation.files)
         self._notices = Notices(self._installation)
         self._pool = ThreadPool(
             self._threads,
             lambda running: run_job(self._installation, running),
             self._presence.started,
             self._bell.ring,
+            self._installation.files,
         )
         # Flask adds its own handler only where it finds none: let it look before ours is there.
         assert self._installation.app.logger
@@ -121,7 +122,7 @@ class Worker:
             reports=self._reports,
             room=self._room(),
             queues=self._queues,
-            tasks=self._installation.tasks,
+            tasks=self._installation.known_tasks(),
         )
         self._pool.take(turn.claimed)
         self._pool.interrupt((claim.id for claim in turn.refused), JobReleased)

@@ -2,7 +2,9 @@
 // Text enters the page through textContent alone, so the strictest Content-Security-Policy will do.
 
 const PATIENCE = 20; // seconds for one answer
+const SHORTEST_PAUSE = 0.05;
 const LONGEST_PAUSE = 30; // seconds between two tries while the server is away
+const LOG_PAUSE = 5; // seconds between two reads of a silent log
 const MOST_LINES = 1000; // as many as the server keeps
 
 /** The documents of one job as they change; ends when the job is done or `signal` says so. */
@@ -41,7 +43,7 @@ async function* polled(url, { signal, onconnection } = {}) {
     // job it is the only word on how the pauses grow.
     const own = body?.poll_after ?? Math.min(pause * 1.5, retry || Math.ceil(pause));
     pause = retry > Math.ceil(own) ? retry : own;
-    wait = around(pause, 0.1);
+    wait = around(Math.max(pause, SHORTEST_PAUSE), 0.1);
     if (!body) continue;
     etag = answer.etag;
     yield body;
@@ -62,7 +64,7 @@ function rest(seconds, signal) {
       resolve();
     };
     const wake = () => document.hidden || end();
-    const timer = setTimeout(wake, seconds * 1000);
+    const timer = setTimeout(wake, Math.min(seconds, 1e6) * 1000);
     document.addEventListener("visibilitychange", wake, { signal: over.signal });
     addEventListener("online", wake, { signal: over.signal });
     signal?.addEventListener("abort", end, { signal: over.signal });
@@ -93,12 +95,7 @@ async function ask(url, { signal, headers, method } = {}) {
 }
 
 function refusal(status) {
-  const words = {
-    401: "Please sign in again to see this job.",
-    403: "Please sign in again to see this job.",
-    404: "This job is unknown.",
-    410: "This job is no longer kept.",
-  };
+  const words = { 401: "Please sign in again.", 404: "This job is unknown.", 410: "This job is no longer kept." };
   return Object.assign(new Error(words[status] ?? `This job cannot be read (${status}).`), { status });
 }
 
@@ -115,12 +112,10 @@ function about(seconds) {
   return `about ${Math.floor(seconds / 3600 + 0.5)} h`;
 }
 
-const STATES = { queued: "Queued", running: "Running", succeeded: "Done", failed: "Failed", cancelled: "Cancelled" };
-
 function stateWords({ state, attempt, cancel_requested }) {
-  if (state != "running") return STATES[state];
-  if (cancel_requested) return "Cancelling …";
-  return attempt > 1 ? `Running, attempt ${attempt}` : "Running";
+  if (state == "succeeded") return "Done";
+  if (state == "running" && cancel_requested) return "Cancelling …";
+  return human(state) + (state == "running" && attempt > 1 ? `, attempt ${attempt}` : "");
 }
 
 function waitingWords(waiting) {
@@ -144,7 +139,7 @@ function amount({ fraction, current }) {
 }
 
 function clock(at) {
-  return new Date(at).toLocaleTimeString();
+  return new Date(at).toLocaleTimeString([], { hourCycle: "h23" });
 }
 
 function resultWords(result) {
@@ -284,7 +279,7 @@ class JobProgress extends HTMLElement {
     button.disabled = job.cancel_requested;
     if (held && cancel.hidden) this.#focus();
     const own = this.#choose([state, done ? "done" : "active"]);
-    if (!result.textContent || own) put(result, done && !own && !error ? resultWords(job.result) : "");
+    if (own || !result.textContent) put(result, own ? "" : resultWords(job.result));
     this.#announce(job);
   }
 
@@ -360,6 +355,7 @@ class JobLog extends HTMLElement {
     this.#following.abort();
   }
 
+  /** Take the lines that the server rendered. */
   #adopt() {
     for (const time of this.querySelectorAll("time")) time.textContent = clock(time.dateTime);
     this.#after = Number(this.dataset.after ?? 0);
@@ -386,7 +382,7 @@ class JobLog extends HTMLElement {
       const more = body?.lines.length > 0;
       this.#after = body?.next ?? this.#after;
       if (last && !more && !lost) return;
-      pause = more ? 1 : Math.min(pause * 1.5, LONGEST_PAUSE);
+      pause = more ? 1 : Math.min(pause * 1.5, LOG_PAUSE);
       await rest(last && more ? 0 : pause, turn.signal);
     }
   }

@@ -1,0 +1,111 @@
+"""ExternalJob: a job whose work other code does, reporting it by the job's id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .clock import moment
+from .codec import Signature
+from .errors import BackburnerError, JobCancelled, JobDone
+from .installation import Installation
+from .job import Job
+from .record import Cancelled, Failed, Fault, Line, Outcome, Progress, State, Succeeded
+from .store.base import Claim, Report, Settlement
+
+
+class ExternalJob:
+    """Drives a job from outside: from any thread or process that holds its id.
+
+    Nobody claims or rescues such a job; it moves only by what is said here. Once it is over
+    every further call raises ``JobDone``; if it was cancelled, ``JobCancelled``.
+    """
+
+    def __init__(self, job: Job[Any], installation: Installation) -> None:
+        if not job.record.external:
+            raise BackburnerError(
+                f"The job {job.id!r} is run by a worker, so nothing can be said for it. Make a "
+                "job that you drive yourself with tasks.external(name)."
+            )
+        self.job = job
+        self._installation = installation
+        record = job.record
+        self._claim = Claim(record.id, 0, record.task, record.queue, 0, b"")
+
+    def __repr__(self) -> str:
+        return f"<ExternalJob {self.id} {self.job.task} {self.job.state}>"
+
+    @property
+    def id(self) -> str:
+        """The job's id, by which other threads and processes take over."""
+        return self._claim.id
+
+    def start(self) -> None:
+        """Say that the work has begun. Repeatable; any other report says it too."""
+        self._report(Report(self._claim))
+
+    def progress(
+        self,
+        current: float | None = None,
+        total: float | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Say how far the work is; what is left out stays as it was.
+
+        Written at once, so a tight loop should say it now and then only. Raises
+        ``JobCancelled`` if a cancel was asked: the job is then ``cancelled``, and the work is
+        to end.
+        """
+        known = self.job.refresh().progress
+        self._report(
+            Report(
+                self._claim,
+                Progress(
+                    known.current if current is None else current,
+                    known.total if total is None else total,
+                    known.message if message is None else message,
+                    known.phase,
+                ),
+            )
+        )
+        if self.job.record.cancel_requested:
+            self._settle(Cancelled())
+            raise JobCancelled
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Add a line to the job's log."""
+        line = Line(moment(self._installation.store.now()), level, text)
+        self._report(Report(self._claim, lines=(line,)))
+
+    def succeed(self, result: Any = None) -> None:
+        """End the job with a result of plain JSON values: None, bool, numbers, text, list, dict.
+
+        Raises ``ResultError`` for any other.
+        """
+        limits = self._installation.settings.limits
+        self._settle(Succeeded(_PLAIN.dump_result(result, limits)))
+
+    def fail(self, message: str) -> None:
+        """End the job as failed, with words for its user."""
+        self._settle(Failed(Fault("error", message, public=True)))
+
+    def _report(self, report: Report) -> None:
+        turn = self._installation.store.turn(None, reports=[report])
+        self._after(refused=bool(turn.refused))
+
+    def _settle(self, outcome: Outcome) -> None:
+        turn = self._installation.store.turn(None, settled=[Settlement(self._claim, outcome)])
+        self._after(refused=bool(turn.refused))
+
+    def _after(self, *, refused: bool) -> None:
+        self.job.refresh()
+        if refused and self.job.state is State.CANCELLED:
+            raise JobCancelled
+        if refused:
+            raise JobDone(self.id, self.job.state)
+
+
+def _plain() -> Any:
+    """Stands for work of which nothing is known but that it gives JSON."""
+
+
+_PLAIN = Signature(_plain, "external")

@@ -1,0 +1,75 @@
+"""Result files of jobs, each job's in a folder of its own."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import shutil
+from pathlib import Path
+
+from .record import JobFile
+
+NAME_BYTES = 200
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+class FileFolder:
+    """Where the files of an app's jobs are; made when the first is written."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def path(self, id: str, name: str) -> Path:
+        """Where a job's file is, or is to be."""
+        return self.folder / id / name
+
+    def attach(
+        self, id: str, source: bytes | str | os.PathLike[str], name: str | None, type: str | None
+    ) -> JobFile:
+        """Copy a file, or write bytes, into the job's folder; whole and durable, or not at all.
+
+        Raises ``ValueError`` for a name that cannot be one, and ``OSError``.
+        """
+        if name is None:
+            if isinstance(source, bytes):
+                raise ValueError("Bytes need a name: current_job.attach(data, name='report.csv').")
+            name = os.path.basename(os.fspath(source))
+        _check_name(name)
+        path = self.path(id, name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f".{name}.new")
+        if isinstance(source, bytes):
+            draft.write_bytes(source)
+        else:
+            shutil.copyfile(source, draft)
+        publish(draft, path)
+        guessed = mimetypes.guess_type(name)[0]
+        return JobFile(name, type or guessed or UNKNOWN_TYPE, path.stat().st_size)
+
+    def remove(self, id: str) -> None:
+        """Remove all files of a job. Repeatable."""
+        shutil.rmtree(self.folder / id, ignore_errors=True)
+
+
+def publish(draft: Path, path: Path) -> None:
+    """Give a file that is written its name, once its content is on the device."""
+    fd = os.open(draft, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(draft, path)
+
+
+def _check_name(name: str) -> None:
+    if (
+        not isinstance(name, str)
+        or not name
+        or name.startswith(".")
+        or any(char in "/\\" or not char.isprintable() for char in name)
+        or len(name.encode(errors="replace")) > NAME_BYTES
+    ):
+        raise ValueError(
+            f"{name!r} cannot be the name of a result file. Use up to {NAME_BYTES} bytes of "
+            "printable text without slashes that does not begin with a dot, such as 'report.csv'."
+        )
