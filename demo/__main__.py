@@ -42,7 +42,8 @@ def bracketed(host: str) -> str:
 
 def serve(address: str) -> None:
     """Become gunicorn: one process with threads, as a small site would run it."""
-    options = ["--worker-class", "gthread", "--threads", str(THREADS), "--no-control-socket"]
+    options = ["--worker-class", "gthread", "--threads", str(THREADS)]
+    options += ["--no-control-socket", "--log-level", "warning"]
     command = [sys.executable, "-m", "gunicorn", *options, "--bind", address]
     os.execv(sys.executable, [*command, "demo.app:create_app()"])
 
