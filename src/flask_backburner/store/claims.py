@@ -33,6 +33,10 @@ HELD = """
 """Whose job a claim or an external driver may speak for."""
 
 
+QUEUES_AT_ONCE = 100
+"""SQLite joins at most 500 queries by UNION ALL."""
+
+
 class Wish(Struct, frozen=True):
     """What a worker could run: how many jobs, of which queues (none: all) and tasks."""
 
@@ -81,8 +85,7 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
 
 
 def _line_order(row: tuple[Any, ...]) -> tuple[int, int]:
-    priority, seq = row[:2]
-    return -priority, seq
+    return -row[0], row[1]
 
 
 def _due(connection: sqlite3.Connection, namespace: int, now: float) -> bool:
@@ -122,14 +125,18 @@ def _candidates(
     """The first in line over several queues, each of which is read in its own order."""
     prefixes = sorted(task[:-1] for task in wish.tasks if task.endswith("*"))
     names = json.encode(sorted(task for task in wish.tasks if not task.endswith("*"))).decode()
-    parameters: list[Any] = []
-    for queue in queues:
-        parameters += (wish.namespace, queue, names)
-        for prefix in prefixes:
-            parameters += (prefix, prefix)
-        parameters.append(room)
-    sql = _candidates_sql(len(queues), len(prefixes))
-    return [seq for _, seq in connection.execute(sql, (*parameters, room)).fetchall()]
+    found: list[tuple[int, int]] = []
+    for start in range(0, len(queues), QUEUES_AT_ONCE):
+        some = queues[start : start + QUEUES_AT_ONCE]
+        parameters: list[Any] = []
+        for queue in some:
+            parameters += (wish.namespace, queue, names)
+            for prefix in prefixes:
+                parameters += (prefix, prefix)
+            parameters.append(room)
+        sql = _candidates_sql(len(some), len(prefixes))
+        found += connection.execute(sql, (*parameters, room)).fetchall()
+    return [seq for _, seq in sorted(found, key=_line_order)[:room]]
 
 
 @cache
@@ -275,16 +282,15 @@ def _succeed(tx: Transaction, settled: list[Settlement]) -> list[Claim]:
         _SUCCEED,
         [(tx.now, tx.now, kept_until, entry.claim.id, entry.claim.fence) for entry in settled],
     ).rowcount
-    accepted = settled
-    if updated != len(settled):
+    refused: list[Claim] = []
+    if updated == len(settled):
+        for queue, jobs in Counter(entry.claim.queue for entry in settled).items():
+            tx.count(queue, State.RUNNING, State.SUCCEEDED, jobs)
+    else:
         tx.execute("ROLLBACK TO together")
-        accepted = [entry for entry in settled if _settle_one(tx, entry, counted=False)]
+        refused = [entry.claim for entry in settled if not _settle_one(tx, entry)]
     tx.execute("RELEASE together")
-    for queue, jobs in Counter(entry.claim.queue for entry in accepted).items():
-        tx.count(queue, State.RUNNING, State.SUCCEEDED, jobs)
-    if accepted is settled:
-        return []
-    return [entry.claim for entry in settled if entry not in accepted]
+    return refused
 
 
 def _keep_results(tx: Transaction, settled: Iterable[Settlement]) -> None:
@@ -296,18 +302,24 @@ def _keep_results(tx: Transaction, settled: Iterable[Settlement]) -> None:
     ]
     if rows:
         tx.executemany(
-            f"INSERT INTO results (seq, kind, data) SELECT seq, ?, ? FROM jobs WHERE {HELD}", rows
+            f"""
+            INSERT OR IGNORE INTO results (seq, kind, data)  -- a repeat is refused afterwards
+            SELECT seq, ?, ? FROM jobs WHERE {HELD}
+            """,
+            rows,
         )
 
 
-def _settle_one(tx: Transaction, entry: Settlement, *, counted: bool = True) -> bool:
+def _settle_one(tx: Transaction, entry: Settlement) -> bool:
     claim = entry.claim
     rows = tx.rows(
-        f"SELECT seq, state, cancel_requested FROM jobs WHERE {HELD}", (claim.id, claim.fence)
+        f"SELECT seq, ready, cancel_requested FROM jobs WHERE {HELD}", (claim.id, claim.fence)
     )
     if not rows:
         return False
-    ((seq, before, cancel_requested),) = rows
+    ((seq, ready, cancel_requested),) = rows
+    if ready is None:
+        _hear(tx, seq, claim)
     match entry.outcome:
         case Succeeded():
             after = State.SUCCEEDED
@@ -323,8 +335,7 @@ def _settle_one(tx: Transaction, entry: Settlement, *, counted: bool = True) -> 
         case Released() | Cancelled():
             after = State.CANCELLED
             _end(tx, seq, after)
-    if counted:
-        tx.count(claim.queue, before, after)
+    tx.count(claim.queue, State.RUNNING, after)
     return True
 
 
@@ -355,8 +366,8 @@ def _requeue(
     tx.execute(
         """
         UPDATE jobs
-        SET state = 'queued', ready = ?, run_at = ?, worker = NULL, started_at = NULL,
-            attempt = attempt - ?, crashes = crashes + ?,
+        SET state = 'queued', ready = CASE WHEN ready IS NULL THEN NULL ELSE ? END, run_at = ?,
+            worker = NULL, started_at = NULL, attempt = attempt - ?, crashes = crashes + ?,
             version = version + 1, updated_at = ?
         WHERE seq = ?
         """,

@@ -18,11 +18,11 @@ def diagnose(
         """
         SELECT namespace, queue, priority, run_at, max(created_at, run_at)
         FROM jobs
-        WHERE seq = ? AND state = 'queued'
+        WHERE seq = ? AND state = 'queued' AND ready IS NOT NULL
         """,
         (seq,),
     ).fetchall()
-    if not rows or rows[0][0] is None:
+    if not rows:
         return None
     ((namespace, queue, priority, run_at, since),) = rows
     if run_at > now:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from struct import Struct
 
 import msgspec
@@ -31,19 +34,13 @@ class FilePresence(Presence):
     def __init__(self, path: str, info: WorkerInfo) -> None:
         self.worker = info.worker
         self.path = path
-        fd = open_lock(path + ".new")
-        os.pwrite(fd, msgspec.json.encode(info), SLOT_BYTES)
-        if not try_lock(fd):
-            os.close(fd)
-            raise StoreError(
-                f"The new lock file {path}.new is held already; is it on a local disk?"
-            )
-        # Under its own name only once it is locked, lest it be taken for a dead worker's.
-        os.rename(path + ".new", path)
-        self._fd: int | None = fd
-        self._slots = mmap.mmap(fd, SLOT_BYTES)
+        self.undelivered: tuple[Claim, ...] = ()
+        self._info = info
+        self._fd: int | None = _locked_file(path, info, bytes(SLOT_BYTES))
+        self._slots = mmap.mmap(self._fd, SLOT_BYTES)
         self._free = list(range(0, SLOT_BYTES, SLOT.size))
         self._taken: dict[tuple[str, int], int] = {}
+        self._marking = threading.Lock()
 
     @property
     def capacity(self) -> int:
@@ -51,31 +48,51 @@ class FilePresence(Presence):
         return len(self._free)
 
     def hold(self, claims: tuple[Claim, ...]) -> None:
-        """Give each new claim a slot."""
+        """Give each new claim a slot; until it is delivered, the worker does not know of it."""
+        self.undelivered += claims
         for claim in claims:
             at = self._free.pop()
             SLOT.pack_into(self._slots, at, False, claim.fence, claim.id.encode())
             self._taken[claim.id, claim.fence] = at
 
+    def deliver(self) -> tuple[Claim, ...]:
+        """The claims that the worker was not told of, those of a turn that failed late too."""
+        claims, self.undelivered = self.undelivered, ()
+        return claims
+
     def started(self, claim: Claim) -> bool:
-        at = self._taken.get((claim.id, claim.fence))
-        if at is None:
-            return False
-        self._slots[at + _STARTED_AT] = 1
+        with self._marking:
+            at = self._taken.get((claim.id, claim.fence))
+            if at is None:
+                return False
+            self._slots[at + _STARTED_AT] = 1
         return True
 
     def drop(self, claims: list[Claim]) -> None:
         """Free the slots of claims that are settled, or not this worker's any more."""
-        for claim in claims:
-            at = self._taken.pop((claim.id, claim.fence), None)
-            if at is not None:
-                self._slots[at + _STARTED_AT] = 0
-                self._free.append(at)
+        with self._marking:
+            for claim in claims:
+                at = self._taken.pop((claim.id, claim.fence), None)
+                if at is not None:
+                    self._slots[at + _STARTED_AT] = 0
+                    self._free.append(at)
+
+    def restore(self) -> None:
+        """Write the file again if it was deleted, lest the worker be taken for dead."""
+        if self._fd is None or os.path.exists(self.path):
+            return
+        with self._marking:
+            fd = _locked_file(self.path, self._info, self._slots[:])
+            self.forget()
+            self._fd, self._slots = fd, mmap.mmap(fd, SLOT_BYTES)
 
     def leave(self) -> None:
-        if self._fd is not None:
-            os.unlink(self.path)
-            self.forget()
+        if self._fd is None:
+            return
+        if not self._taken:  # else the file tells others what had started
+            with suppress(FileNotFoundError):
+                os.unlink(self.path)
+        self.forget()
 
     def forget(self) -> None:
         """Close the file without a trace: for a forked child, whose parent is still alive."""
@@ -85,16 +102,35 @@ class FilePresence(Presence):
             os.close(fd)
 
 
-class Liveness:
-    """The folder of the workers' files and of the roles' locks, of one namespace."""
+def _locked_file(path: str, info: WorkerInfo, slots: bytes) -> int:
+    _make_folder(os.path.dirname(path))
+    fd = open_lock(path + ".new")
+    os.pwrite(fd, slots + msgspec.json.encode(info), 0)
+    if not try_lock(fd):
+        os.close(fd)
+        raise StoreError(f"The new lock file {path}.new is held already; is it on a local disk?")
+    # Under its own name only once it is locked, lest it be taken for a dead worker's.
+    os.rename(path + ".new", path)
+    return fd
 
-    def __init__(self, folder: str, namespace: int) -> None:
+
+def _make_folder(path: str) -> None:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+class Liveness:
+    """The folder of the workers' files and of the roles' locks, of one namespace.
+
+    The folder is made when it is needed, also again after somebody deleted it.
+    """
+
+    def __init__(self, folder: str, namespace: str) -> None:
         self.folder = folder
-        self._prefix = f"worker-{namespace}-"
-        self._role = f"role-{namespace}-"
+        key = hashlib.blake2s(namespace.encode(), digest_size=6).hexdigest()
+        self._prefix = f"worker-{key}-"
+        self._role = f"role-{key}-"
         self._roles: dict[str, int] = {}
         self._presences: list[FilePresence] = []
-        os.makedirs(folder, mode=0o700, exist_ok=True)
 
     def join(self, threads: int, queues: Collection[str] | None) -> FilePresence:
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -105,9 +141,13 @@ class Liveness:
 
     def workers(self) -> list[str]:
         """The workers that have a file, alive or dead."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
         return [
             name.removeprefix(self._prefix)
-            for name in os.listdir(self.folder)
+            for name in names
             if name.startswith(self._prefix) and not name.endswith(".new")
         ]
 
@@ -142,13 +182,17 @@ class Liveness:
                 # Somebody else may have removed it between the opening and the locking.
                 if try_lock(fd) and os.fstat(fd).st_nlink:
                     yield worker, _started(os.pread(fd, SLOT_BYTES, 0))
-                    os.unlink(path)
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
             finally:
                 os.close(fd)
 
     def elect(self, role: str) -> bool:
-        if role in self._roles:
+        held = self._roles.get(role)
+        if held is not None and os.fstat(held).st_nlink:
             return True
+        self.resign(role)  # a lock whose file was deleted keeps nobody else away
+        _make_folder(self.folder)
         fd = open_lock(os.path.join(self.folder, self._role + role))
         if try_lock(fd):
             self._roles[role] = fd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 
 from ..errors import StoreError
@@ -47,15 +48,18 @@ def file_system(path: str, mounts: str = MOUNTS) -> str | None:
             found = [_mount(line) for line in lines]
     except OSError:
         return None
-    place = os.path.realpath(os.path.dirname(path))
+    place = os.path.dirname(os.path.realpath(path))
+    # Of several mounts on one point the last hides the others.
     holding = [
-        (len(point), kind) for point, kind in found if os.path.commonpath([point, place]) == point
+        (len(point), number, kind)
+        for number, (point, kind) in enumerate(found)
+        if os.path.commonpath([point, place]) == point
     ]
-    return max(holding)[1] if holding else None
+    return max(holding)[2] if holding else None
 
 
 def _mount(line: str) -> tuple[str, str]:
     """Where a line of mountinfo is mounted, and what kind of file system it is."""
     before, _, after = line.partition(" - ")
-    point = before.split()[4].encode("utf-8", "surrogateescape").decode("unicode_escape")
+    point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), before.split()[4])
     return point, after.split()[0]

@@ -55,11 +55,13 @@ class MemoryPresence(Presence):
         self.worker = info.worker
         self.info = info
         self.alive = True
+        self.held: set[Claim] = set()
         self.noted: set[tuple[str, int]] = set()
 
     def started(self, claim: Claim) -> bool:
-        self.noted.add((claim.id, claim.fence))
-        return True
+        if claim in self.held:
+            self.noted.add((claim.id, claim.fence))
+        return claim in self.held
 
     def leave(self) -> None:
         self.alive = False
@@ -106,6 +108,7 @@ class MemoryStore(Store):
         self._entries = self.memory.entries
         self._lock = self.memory.lock
         self._clock = clock or Clock()
+        self._joined: list[Presence] = []
 
     def now(self) -> float:
         return self._clock.now()
@@ -196,7 +199,7 @@ class MemoryStore(Store):
         ][:limit]
 
     def result(self, id: str) -> tuple[ResultKind, bytes] | None:
-        return self._find(id).result
+        return self._entries[id].result if id in self._entries else None
 
     def files(self, id: str) -> list[JobFile]:
         return [file for _, file in sorted(self._find(id).files.items())]
@@ -247,6 +250,7 @@ class MemoryStore(Store):
             listed = None if queues is None else sorted(queues)
             presence = MemoryPresence(WorkerInfo(name, threads, listed))
             self.memory.presences[presence.worker] = presence
+            self._joined.append(presence)
         return presence
 
     def turn(
@@ -274,6 +278,9 @@ class MemoryStore(Store):
                 and record.state is State.RUNNING
                 and record.cancel_requested
             ]
+            assert isinstance(presence, MemoryPresence)
+            presence.held.update(claimed)
+            presence.held.difference_update(refused, (each.claim for each in settled))
         return Turn(tuple(claimed), tuple(refused), tuple(cancelling))
 
     def _held(self, claim: Claim) -> Entry | None:
@@ -444,6 +451,8 @@ class MemoryStore(Store):
         """Nothing to do."""
 
     def close(self) -> None:
+        while self._joined:
+            self._joined.pop().leave()
         for role in list(self.memory.roles):
             self.resign(role)
 

@@ -125,4 +125,11 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[str] = STEPS) -> Non
             f"{len(steps)}. Update Flask-Backburner to at least the version that wrote it."
         )
     for number, step in enumerate(steps[version:], version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; COMMIT")
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {step}; PRAGMA user_version = {number}; COMMIT"
+            )
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise

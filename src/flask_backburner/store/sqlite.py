@@ -63,7 +63,7 @@ class SQLiteStore(Store):
         self._connections = Connections(self.path, self._prepare, self._forked)
         self._log = LogSync(self.path) if durable else None
         self._number = 0
-        self._live: Liveness | None = None
+        self._live = Liveness(self.path + ".live", namespace)
         self._checkpoint_at = CHECKPOINT_BYTES
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -80,9 +80,7 @@ class SQLiteStore(Store):
     def _forked(self) -> None:
         if self._log:
             self._log.renew()
-        live, self._live = self._live, None
-        if live:
-            live.forget()
+        self._live.forget()
 
     def _sync(self) -> None:
         if self._log:
@@ -264,7 +262,8 @@ class SQLiteStore(Store):
         return {queue: max(0.0, now - since) for queue, since in rows if since is not None}
 
     def workers(self) -> list[WorkerInfo]:
-        return self._liveness().alive()
+        with translated(self.path):
+            return self._live.alive()
 
     def check_writable(self) -> None:
         with self._connections.writing() as connection:
@@ -294,13 +293,8 @@ class SQLiteStore(Store):
         return {(queue, State(state)): jobs for queue, state, jobs in rows if jobs}
 
     def join(self, threads: int = 1, queues: Collection[str] | None = None) -> Presence:
-        return self._liveness().join(threads, queues)
-
-    def _liveness(self) -> Liveness:
-        if self._live is None:
-            with self._connections.reading():  # which learns the namespace's number
-                self._live = Liveness(self.path + ".live", self._number)
-        return self._live
+        with translated(self.path):
+            return self._live.join(threads, queues)
 
     def turn(
         self,
@@ -315,13 +309,16 @@ class SQLiteStore(Store):
         if presence is None:
             return self._outside_turn(settled, reports)
         assert isinstance(presence, FilePresence)
-        wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
-        if not settled and not reports:
+        with translated(self.path):
+            presence.restore()
+        if not settled and not reports and not presence.undelivered:
             with self._connections.reading() as connection:
+                wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
                 cancelling = claims.cancelling(connection, presence.worker)
                 if not claims.any_work(connection, wish, self.now()):
                     return Turn(cancelling=cancelling)
         with self._transaction() as tx:
+            wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
             refused = claims.record(tx, reports)
             refused += claims.settle(tx, settled)
             claimed = claims.claim(tx, wish, presence.worker)
@@ -330,7 +327,7 @@ class SQLiteStore(Store):
         presence.drop([entry.claim for entry in settled] + refused)
         if settled:
             self._sync()
-        return Turn(claimed, tuple(refused), cancelling)
+        return Turn(presence.deliver(), tuple(refused), cancelling)
 
     def _outside_turn(self, settled: Sequence[Settlement], reports: Sequence[Report]) -> Turn:
         with self._transaction() as tx:
@@ -347,11 +344,9 @@ class SQLiteStore(Store):
         return record
 
     def rescue(self) -> int:
-        rescued = 0
-        for worker, started in self._liveness().dead():
-            rescued += self._rescue(worker, started)
-        for worker in self._without_file():
-            rescued += self._rescue(worker, None)
+        with translated(self.path):
+            rescued = sum(self._rescue(worker, started) for worker, started in self._live.dead())
+            rescued += sum(self._rescue(worker, None) for worker in self._without_file())
         return rescued + self._give_up_silent()
 
     def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> int:
@@ -373,11 +368,14 @@ class SQLiteStore(Store):
         """Holders of running jobs whose file is gone, as when the folder was deleted."""
         with self._connections.reading() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT worker FROM jobs WHERE namespace = ? AND state = 'running'",
+                """
+                SELECT DISTINCT worker FROM jobs
+                WHERE namespace = ? AND state = 'running' AND worker IS NOT NULL
+                """,
                 (self._number,),
             ).fetchall()
         holders = {worker for (worker,) in rows}
-        return sorted(holders.difference(self._liveness().workers())) if holders else []
+        return sorted(holders.difference(self._live.workers())) if holders else []
 
     def purge(self, limit: int, before: float | None = None) -> list[str]:
         with self._connections.reading() as connection:
@@ -402,11 +400,11 @@ class SQLiteStore(Store):
         return rows
 
     def elect(self, role: str) -> bool:
-        return self._liveness().elect(role)
+        with translated(self.path):
+            return self._live.elect(role)
 
     def resign(self, role: str) -> None:
-        if self._live:
-            self._live.resign(role)
+        self._live.resign(role)
 
     def tend(self) -> None:
         """Give back freed pages, and make a checkpoint once the log is large."""
@@ -427,8 +425,7 @@ class SQLiteStore(Store):
         self._checkpoint_at = size + CHECKPOINT_RETRY_BYTES if blocked else CHECKPOINT_BYTES
 
     def close(self) -> None:
-        if self._live:
-            self._live.close()
+        self._live.close()
         self._connections.close()
         if self._log:
             self._log.close()
