@@ -25,7 +25,9 @@ export interface JobWaiting {
 
 export interface JobFile {
   name: string;
-  [member: string]: unknown;
+  type: string;
+  size: number;
+  url: string;
 }
 
 /** What `GET /jobs/<id>` answers. Times are ISO 8601 in UTC. */
@@ -73,7 +75,7 @@ export interface WatchOptions {
   onconnection?: (up: boolean) => void;
 }
 
-/** Thrown by `watch` when asking again is pointless: 404 unknown, 410 no longer kept, 401, 403. */
+/** Thrown by `watch` when asking again is pointless: 404 unknown, 410 no longer kept, 401 … */
 export interface WatchError extends Error {
   status: number;
 }
@@ -112,7 +114,7 @@ declare global {
     "job-log": JobLogElement;
   }
 
-  interface HTMLElementEventMap {
+  interface GlobalEventHandlersEventMap {
     /** Every document shown, the first one too. */
     "job-progress": JobEvent;
     /** Once, when a job that was seen unfinished is done: the place to reload the page. */

@@ -275,7 +275,7 @@ class JobProgress extends HTMLElement {
     else bar.removeAttribute("value");
     const held = cancel.contains(document.activeElement);
     cancel.hidden = done || !links.cancel;
-    cancel.action = links.cancel;
+    cancel.action = links.cancel ?? "";
     button.disabled = job.cancel_requested;
     if (held && cancel.hidden) this.#focus();
     const own = this.#choose([state, done ? "done" : "active"]);
