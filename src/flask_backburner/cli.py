@@ -10,10 +10,13 @@ import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
-from .engine.local.child import WrongApp, installation_of, log_to_stderr
+from .engine.local.child import WrongApp, end_of, installation_of, log_to_stderr
 from .engine.local.worker import Worker
-from .errors import ConfigError
-from .settings import KEYS
+from .errors import ConfigError, StoreError
+from .installation import Installation
+from .settings import read_queues
+
+EX_UNAVAILABLE = 69
 
 
 @click.group()
@@ -40,31 +43,34 @@ def worker(
     back. The second, or QUIT: at once. Ends with 0 after a clean stop, with 1 if jobs had to
     be handed back.
     """
-    log_to_stderr()
     installation = _installation(context.ensure_object(ScriptInfo).load_app())
-    patience = installation.settings.grace if grace is None else grace
-    running = Worker(
-        installation,
-        threads=threads,
-        queues=_chosen(queues),
-        burst=burst,
-    )
-    _stop_on_signals(running, patience)
-    handed_back = running.run()
-    installation.store.close()
-    sys.exit(1 if handed_back else 0)
+    log_to_stderr(installation.app)
+    chosen = _chosen(queues)
+    _check_store(installation)
+    running = Worker(installation, threads=threads, queues=chosen, burst=burst)
+    _stop_on_signals(running, installation.settings.grace if grace is None else grace)
+    sys.exit(end_of(running, installation))
 
 
-def _installation(app: Flask):  # type: ignore[no-untyped-def]
+def _installation(app: Flask) -> Installation:
     try:
         return installation_of(app)
     except WrongApp as error:
         raise click.UsageError(f"The app {app.name!r} cannot run jobs. {error}") from None
 
 
+def _check_store(installation: Installation) -> None:
+    """Later the worker waits for a store that is away, but it does not begin without one."""
+    try:
+        installation.store.counters()
+    except StoreError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(EX_UNAVAILABLE)
+
+
 def _chosen(queues: tuple[str, ...]) -> frozenset[str] | None:
     try:
-        return KEYS["BACKBURNER_QUEUES"].read("--queue", list(queues) or None)  # type: ignore[no-any-return]
+        return read_queues("--queue", list(queues) or None)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -244,6 +245,27 @@ class JobLogHandler(logging.Handler):
             job.write(record.levelname.lower(), record.getMessage())
         except Exception:
             self.handleError(record)
+
+
+_handler = JobLogHandler()
+_captures = 0
+_capturing = threading.Lock()
+
+
+@contextmanager
+def capturing_logs() -> Iterator[None]:
+    """Write what jobs log into their own logs; several workers in a process do it only once."""
+    global _captures
+    with _capturing:
+        _captures += 1
+        logging.getLogger().addHandler(_handler)
+    try:
+        yield
+    finally:
+        with _capturing:
+            _captures -= 1
+            if not _captures:
+                logging.getLogger().removeHandler(_handler)
 
 
 current_job = CurrentJob()

@@ -18,6 +18,7 @@ from .errors import BackburnerError, StoreError
 from .files import FileFolder
 from .ownership import Ownership
 from .settings import Settings
+from .signals import tell
 from .store.base import Store
 from .store.location import check_location
 from .store.sqlite import SQLiteStore
@@ -113,7 +114,7 @@ class Installation:
         """Send a signal about a job, in an app context also where the caller has none."""
         if signal.receivers:
             with nullcontext() if _current_app() is self.app else self.app.app_context():
-                signal.send(self.app, job=job)
+                tell(signal, self.app, job)
 
     def close(self) -> None:
         """End the engine and give the store back. Repeatable; a later use opens it again."""

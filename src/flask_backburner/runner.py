@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .context import RunningJob, bound
+from .context import RunningJob, bound, storable
 from .errors import (
     ArgumentError,
     DefinitionError,
@@ -19,7 +19,6 @@ from .errors import (
     ResultError,
 )
 from .installation import Definition, Installation
-from .job import Job
 from .record import (
     Cancelled,
     Failed,
@@ -30,7 +29,8 @@ from .record import (
     ResultKind,
     Succeeded,
 )
-from .signals import job_started
+
+TRACEBACK_BYTES = 64 << 10
 
 
 def run_job(installation: Installation, running: RunningJob) -> Outcome:
@@ -38,15 +38,11 @@ def run_job(installation: Installation, running: RunningJob) -> Outcome:
 
     Nothing that the function raises gets out, not even ``SystemExit``.
     """
-    app = installation.app
     try:
-        with app.app_context(), bound(running):
-            if job_started.receivers:
-                record = installation.store.get(running.claim.id)
-                job_started.send(app, job=Job[Any](record, installation))
+        with installation.app.app_context(), bound(running):
             return _attempt(installation, running)
     except BaseException as error:
-        # Signals' receivers and teardown functions run here too, and are the app's own code.
+        # Teardown functions run here too, and are the app's own code.
         return _failed(installation, running, error)
 
 
@@ -96,11 +92,20 @@ def _failed(installation: Installation, running: RunningJob, error: BaseExceptio
 
 def _fault(error: BaseException) -> Fault:
     """Why a job failed: words for its user if the task gave any, all the rest for operators."""
+    words = storable(_words(error))
     if isinstance(error, JobError):
-        return Fault("error", str(error), public=True)
+        return Fault("error", words, public=True)
     trace = "".join(traceback.format_exception(error))
+    trace = storable(trace[-TRACEBACK_BYTES // 2 :], TRACEBACK_BYTES)
     if isinstance(error, ResultError):
-        return Fault("bad_result", str(error), traceback=trace)
+        return Fault("bad_result", words, traceback=trace)
     if isinstance(error, ArgumentError):
-        return Fault("bad_arguments", str(error), traceback=trace)
-    return Fault("error", f"{type(error).__name__}: {error}", traceback=trace)
+        return Fault("bad_arguments", words, traceback=trace)
+    return Fault("error", f"{type(error).__name__}: {words}", traceback=trace)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as flaw:
+        return f"(its text cannot be told: {type(flaw).__name__})"

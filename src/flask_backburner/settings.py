@@ -102,7 +102,7 @@ def _text(key: str, value: Any) -> str | None:
     return value
 
 
-def _queues(key: str, value: Any) -> frozenset[str] | None:
+def read_queues(key: str, value: Any) -> frozenset[str] | None:
     if value is None:
         return None
     names = value.split(",") if isinstance(value, str) else value
@@ -160,7 +160,7 @@ KEYS: Mapping[str, Key] = {
     "BACKBURNER_WORKER": Key("auto", _one_of("auto", "process", "threads", "external")),
     "BACKBURNER_APP": Key(None, _text),
     "BACKBURNER_THREADS": Key(4, _whole(1)),
-    "BACKBURNER_QUEUES": Key(None, _queues),
+    "BACKBURNER_QUEUES": Key(None, read_queues),
     "BACKBURNER_DURABILITY": Key("full", _one_of("full", "normal")),
     "BACKBURNER_GRACE": Key(25.0, _duration(0.0)),
     "BACKBURNER_POLL": Key(0.1, _duration(0.001)),

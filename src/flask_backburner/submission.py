@@ -63,8 +63,11 @@ def _check_allowed(module: str, prefixes: tuple[str, ...], name: str) -> None:
 def module_name(function: Function) -> str:
     """The module of a function, the same in every process; a script's is its file's."""
     module = function.__module__
-    if module != "__main__":
-        return module
+    return main_name() if module == "__main__" else module
+
+
+def main_name() -> str:
+    """Under which name another process imports what is ``__main__`` here."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    return spec.name if spec else Path(file).stem if file else module
+    return spec.name if spec else Path(file).stem if file else "__main__"

@@ -31,9 +31,11 @@ class Upkeep:
     def work(self) -> None:
         """Do the duties if they are due and this process is the one to do them."""
         now = time.monotonic()
-        if now < self._due or not self._store.elect(ROLE):
+        if now < self._due:
             return
         self._due = now + INTERVAL
+        if not self._store.elect(ROLE):
+            return
         rescued = self._store.rescue()
         if rescued:
             logger.warning("Took up %d jobs of a worker that died", rescued)

@@ -10,6 +10,20 @@ from typing import Any
 import click
 from flask import Flask
 from flask.cli import ScriptInfo
+from msgspec import Struct
+
+from ...submission import main_name
+
+
+class Address(Struct, frozen=True):
+    """An import string; one that somebody told is read as the ``flask`` command reads it.
+
+    That is, from the current folder and as part of the package around it; others are names
+    that ``import`` knows.
+    """
+
+    text: str
+    told: bool
 
 
 def command_line_address() -> str | None:
@@ -26,15 +40,22 @@ def command_line_address() -> str | None:
     return next((file for file in ("wsgi.py", "app.py") if os.path.exists(file)), None)
 
 
-def find_address(app: Flask, told: str | None) -> str | None:
+def find_address(app: Flask, told: str | None) -> Address | None:
     """The app's import string; ``told`` is what configuration or command line say.
 
     To be asked in a request, because the server's own knowledge is in the calls that lead to
     it.
     """
-    return (
-        told or _of_gunicorn() or os.environ.get("FLASK_APP") or _of_script(app) or _of_module(app)
-    )
+    if told:
+        return Address(told, told=True)
+    served = _of_gunicorn()
+    if served:
+        return Address(served, told=False)
+    variable = os.environ.get("FLASK_APP")
+    if variable:
+        return Address(variable, told=True)
+    found = _of_script(app) or _of_module(app)
+    return Address(found, told=False) if found else None
 
 
 def _of_gunicorn() -> str | None:
@@ -52,13 +73,8 @@ def _of_gunicorn() -> str | None:
 
 
 def _of_script(app: Flask) -> str | None:
-    main = sys.modules.get("__main__")
-    name = _attribute(main, app)
-    if main is None or name is None:
-        return None
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    place = spec.name if spec else file and os.path.abspath(file)
-    return f"{place}:{name}" if place else None
+    module, name = main_name(), _attribute(sys.modules["__main__"], app)
+    return f"{module}:{name}" if name and module != "__main__" else None
 
 
 def _of_module(app: Flask) -> str | None:

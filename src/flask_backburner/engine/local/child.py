@@ -12,26 +12,27 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
 from types import FrameType
 
 import msgspec
 from flask import Flask
-from flask.cli import ScriptInfo
+from flask.cli import ScriptInfo, locate_app
+from flask.logging import default_handler
 
 from ...errors import BackburnerError
 from ...installation import Installation
+from .address import Address
 from .worker import Worker
 
 ROLE = "embedded"
 EX_CONFIG = 78
-WAIT_FOR_ROLE = 0.05
+LAST_SECONDS = 2.0
 
 
 class Letter(msgspec.Struct, frozen=True):
     """What a web process tells its child: the app, and how to be sure that it is the same."""
 
-    address: str
+    address: Address
     store: str
     name: str
 
@@ -42,22 +43,33 @@ class WrongApp(BackburnerError):
 
 def main() -> int:
     """Run the owner's jobs until the owner ends."""
-    letter = msgspec.json.decode(sys.stdin.buffer.readline(), type=Letter)
-    log_to_stderr()
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 0  # the owner's life was shorter than this
+    letter = msgspec.json.decode(line, type=Letter)
+    leash = _taken_input()
     try:
         installation = load(letter)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _complain(letter, error)
         return EX_CONFIG
-    return work(installation)
+    return work(installation, leash)
+
+
+def _taken_input() -> int:
+    """The standard input under another number; jobs and what they start find an empty one."""
+    leash = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return leash
 
 
 def load(letter: Letter) -> Installation:
     """The installation of the app in the letter. Raises ``WrongApp`` if it is not the owner's."""
     # A script that calls app.run() outside `if __name__ == "__main__"` must not start a server.
     os.environ["FLASK_RUN_FROM_CLI"] = "true"
-    app = ScriptInfo(letter.address, set_debug_flag=False).load_app()
-    installation = installation_of(app)
+    installation = installation_of(_load_app(letter.address))
     found = (installation.settings.path, installation.settings.name)
     if found != (letter.store, letter.name):
         raise WrongApp(
@@ -65,6 +77,13 @@ def load(letter: Letter) -> Installation:
             f"{letter.store} and {letter.name!r}."
         )
     return installation
+
+
+def _load_app(address: Address) -> Flask:
+    if address.told:
+        return ScriptInfo(address.text, set_debug_flag=False).load_app()
+    module, _, name = address.text.partition(":")
+    return locate_app(module, name or None)
 
 
 def installation_of(app: Flask) -> Installation:
@@ -78,46 +97,47 @@ def installation_of(app: Flask) -> Installation:
     return found
 
 
-def work(installation: Installation) -> int:
+def work(installation: Installation, leash: int) -> int:
     """Run jobs as the only embedded worker of the store; hand over when the owner ends."""
-    grace = installation.settings.grace
-    # The role goes as soon as this worker claims no more: the next one need not wait for the
-    # jobs that still run here.
-    worker = Worker(installation, drained=lambda: installation.store.resign(ROLE))
-    ended = threading.Event()
+    log_to_stderr(installation.app)
+    worker = Worker(installation, role=ROLE, leash=leash)
 
-    def end() -> None:
-        ended.set()
-        worker.stop(grace)
+    def stop(number: int, frame: FrameType | None) -> None:
+        worker.stop(installation.settings.grace)
 
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        end()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    return end_of(worker, installation)
 
-    signal.signal(signal.SIGTERM, on_signal)
-    threading.Thread(target=_watch_owner, args=(end,), daemon=True).start()
-    while not installation.store.elect(ROLE):
-        if ended.wait(WAIT_FOR_ROLE):
-            return 0
+
+def end_of(worker: Worker, installation: Installation) -> int:
+    """Run the worker to its end; gives back the process's exit code.
+
+    Then the process ends soon, even if jobs that were handed back go on in threads, or in
+    threads of their own.
+    """
     handed_back = worker.run()
     installation.store.close()
-    return 1 if handed_back else 0
+    status = 1 if handed_back else 0
+    end = threading.Timer(LAST_SECONDS, os._exit, (status,))
+    end.daemon = True
+    end.start()
+    return status
 
 
-def _watch_owner(end: Callable[[], None]) -> None:
-    sys.stdin.buffer.read()
-    end()
-
-
-def log_to_stderr() -> None:
-    """What jobs log at level INFO and above, as a worker of its own shows it."""
+def log_to_stderr(app: Flask) -> None:
+    """What jobs log at level INFO and above, unless the app has set up logging otherwise."""
+    if logging.getLogger().hasHandlers():
+        return
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    app.logger.removeHandler(default_handler)  # or each line would be there twice
 
 
-def _complain(letter: Letter, error: Exception) -> None:
+def _complain(letter: Letter, error: BaseException) -> None:
     print(
-        f"The embedded worker cannot load the app {letter.address!r}: {error} "
+        f"The embedded worker cannot load the app {letter.address.text!r}: {error} "
         "Set BACKBURNER_APP to its import string, such as 'shop:app' or 'shop:create_app()'.",
         file=sys.stderr,
     )

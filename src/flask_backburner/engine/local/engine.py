@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
+import weakref
 
 from ...installation import Installation
 from ..base import Engine
@@ -23,10 +25,11 @@ class LocalEngine(Engine):
         self._installation = installation
         self._told = settings.app or command_line_address()
         self._caller = Caller(runtime_folder(settings.path, settings.name))
-        self._pid = 0
         self._lock = threading.Lock()
+        self._started = False
         self._owner: Owner | None = None
         self._threads: ThreadsWorker | None = None
+        _engines.add(self)
 
     def announce(self, queue: str, jobs: int) -> None:
         if jobs:
@@ -35,17 +38,14 @@ class LocalEngine(Engine):
             self._caller.call_all()
 
     def start(self) -> None:
-        if self._pid == os.getpid():
+        if self._started:
             return
-        if self._pid:
-            self._lock = threading.Lock()  # in a forked child it may look held for ever
         with self._lock:
-            if self._pid != os.getpid():
-                self._pid = os.getpid()
+            if not self._started:
+                self._started = True
                 self._start()
 
     def _start(self) -> None:
-        self._owner = self._threads = None
         mode = self._installation.settings.worker
         if mode == "external":
             return
@@ -54,17 +54,25 @@ class LocalEngine(Engine):
             return
         address = find_address(self._installation.app, self._told)
         if address is None:
-            self._without_child(mode, "the app's import string is not known")
+            self._without_child("the app's import string is not known")
             return
-        reason = f"its child process could not load the app as {address!r} (see above)"
-        self._owner = Owner(self._installation, address, lambda: self._without_child(mode, reason))
+        self._owner = Owner(self._installation, address, lambda: self._not_loaded(address.text))
         self._owner.start()
 
-    def _without_child(self, mode: str, reason: str) -> None:
+    def _not_loaded(self, address: str) -> None:
+        with self._lock:
+            if self._owner is not None:
+                self._owner = None
+                self._without_child(
+                    f"its child process could not load the app as {address!r} (see above)"
+                )
+
+    def _without_child(self, reason: str) -> None:
         """Say it, and run jobs in threads if the choice was left to us."""
+        must = self._installation.settings.worker == "process"
         consequence = (
             "No jobs are run"
-            if mode == "process"
+            if must
             else "Jobs run in threads of this web process, which slow it down"
         )
         self._installation.app.logger.warning(
@@ -73,7 +81,7 @@ class LocalEngine(Engine):
             consequence,
             reason,
         )
-        if mode == "auto":
+        if not must:
             self._start_threads()
 
     def _start_threads(self) -> None:
@@ -81,28 +89,55 @@ class LocalEngine(Engine):
         self._threads.start()
 
     def stop(self, grace: float) -> None:
-        owner, self._owner = self._owner, None
-        threads, self._threads = self._threads, None
-        ours, self._pid = self._pid == os.getpid(), 0
-        if ours and threads is not None:
+        with self._lock:
+            owner, self._owner = self._owner, None
+            threads, self._threads = self._threads, None
+            self._started = False
+        if threads is not None:
             threads.stop(grace)
-        if ours and owner is not None:
+        if owner is not None:
             owner.stop(grace + CHILD_PATIENCE)
         self._caller.close()
 
+    def forget(self) -> None:
+        """In a forked child, where nothing of it runs, and a lock may look held for ever."""
+        self._lock = threading.Lock()
+        self._owner, self._threads, self._started = None, None, False
+        self._caller.renew()
+
 
 class ThreadsWorker:
-    """A worker in threads of this process."""
+    """A worker in threads of this process, which hands its jobs back when the process ends."""
 
     def __init__(self, installation: Installation) -> None:
+        self._pid = os.getpid()
+        self._grace = installation.settings.grace
         self._worker = Worker(installation)
         self._thread = threading.Thread(
             target=self._worker.run, name="backburner-worker", daemon=True
         )
 
     def start(self) -> None:
+        atexit.register(self._end_with_process)
         self._thread.start()
 
+    def _end_with_process(self) -> None:
+        if self._pid == os.getpid():
+            self.stop(self._grace)
+
     def stop(self, grace: float) -> None:
+        atexit.unregister(self._end_with_process)
         self._worker.stop(grace)
         self._thread.join()
+
+
+_engines: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for engine in list(_engines):
+        engine.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

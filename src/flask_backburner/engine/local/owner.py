@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ import msgspec
 
 from ...errors import StoreError
 from ...installation import Installation
+from .address import Address
 from .child import EX_CONFIG, Letter
 
 ROLE = "owner"
@@ -30,12 +32,13 @@ _PROGRAM = (
 class Owner:
     """Starts the embedded worker if no other web process of the machine has, and restarts it.
 
-    Runs in a thread that lives as long as its process. When the process ends, however it ends,
-    the kernel closes the child's standard input, and the child hands over.
+    Runs in a thread that lives as long as its process. The child is on a leash: a pipe whose
+    other end nobody but this process holds. When the process ends, however it ends, the kernel
+    closes it, and the child hands over.
     """
 
     def __init__(
-        self, installation: Installation, address: str, unloadable: Callable[[], None]
+        self, installation: Installation, address: Address, unloadable: Callable[[], None]
     ) -> None:
         """``unloadable`` is called, in the thread, when no child can load the app."""
         self._installation = installation
@@ -43,6 +46,7 @@ class Owner:
         self._unloadable = unloadable
         self._stopping = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
+        self._leash: int | None = None
         self._thread = threading.Thread(target=self._run, name="backburner-owner", daemon=True)
         _owners.add(self)
 
@@ -57,38 +61,57 @@ class Owner:
                     self._keep_child()
             except StoreError as error:
                 logger.error("The embedded worker waits for its store: %s", error)
+            except Exception:
+                logger.exception("The embedded worker could not be started")
             self._stopping.wait(TRY_AGAIN)
 
     def _keep_child(self) -> None:
         pause = 0.0
         while not self._stopping.wait(pause):
-            status, lived = self._one_life()
+            born_at = time.monotonic()
+            status = self._one_life()
             if status == EX_CONFIG:
                 self._give_up()
                 return
+            lived = time.monotonic() - born_at
             pause = 0.0 if lived > SHORT_LIFE else min(LONGEST_PAUSE, 2 * pause or LOOK)
+            if not self._stopping.is_set():
+                self._installation.app.logger.warning(
+                    "The embedded worker ended with status %d after %.1f s; another is started",
+                    status,
+                    lived,
+                )
 
-    def _one_life(self) -> tuple[int, float]:
-        """Start a child and stay with it; gives back how it ended and how long it lived."""
-        child = self._child = self._spawn()
-        lived = 0.0
-        while child.poll() is None and not self._stopping.wait(LOOK):
-            lived += LOOK
-        return child.poll() or 0, lived
+    def _one_life(self) -> int:
+        """Start a child and stay with it; gives back how it ended."""
+        try:
+            child = self._child = self._spawn()
+            while child.poll() is None and not self._stopping.wait(LOOK):
+                pass
+        finally:
+            self._let_go()
+        return child.wait()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         settings = self._installation.settings
         letter = Letter(self._address, settings.path, settings.name)
-        child = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *sys.path],
-            stdin=subprocess.PIPE,
-            # Not in the terminal's group: Ctrl-C is the owner's, which then hands over.
-            start_new_session=True,
-        )
-        assert child.stdin is not None
-        child.stdin.write(msgspec.json.encode(letter) + b"\n")
-        child.stdin.flush()
-        return child
+        with _forking:
+            end, self._leash = os.pipe()
+        try:
+            os.write(self._leash, msgspec.json.encode(letter) + b"\n")
+            return subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, *sys.path],
+                stdin=end,
+                # Not in the terminal's group: Ctrl-C is the owner's, which then hands over.
+                start_new_session=True,
+            )
+        finally:
+            os.close(end)
+
+    def _let_go(self) -> None:
+        leash, self._leash = self._leash, None
+        if leash is not None:
+            os.close(leash)
 
     def _give_up(self) -> None:
         self._stopping.set()
@@ -96,32 +119,36 @@ class Owner:
         self._unloadable()
 
     def stop(self, patience: float) -> None:
-        """End the child by ending its input; wait for both. Repeatable."""
+        """Let go of the child and wait for its end, which comes at last. Repeatable."""
         self._stopping.set()
         if self._thread.is_alive():
+            self._thread.join(patience)
+        if self._child is not None and self._thread.is_alive():
+            self._child.kill()
             self._thread.join()
-        child, self._child = self._child, None
-        if child is not None:
-            assert child.stdin is not None
-            child.stdin.close()
-            child.wait(patience)
         self._installation.store.resign(ROLE)
 
     def forget(self) -> None:
-        """In a forked child: close the pipe, or the worker would not notice its owner's end."""
-        child, self._child = self._child, None
-        if child is not None and child.stdin is not None:
-            child.stdin.close()
-            child.returncode = 0  # not this process's child: nothing to wait for
+        """In a forked child: let go, or the worker would not notice its owner's end."""
+        self._let_go()
+        if self._child is not None:
+            self._child.returncode = 0  # not this process's child: nothing to wait for
 
 
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
+# Held while a leash is made, so that no fork comes before it is known to be one.
+_forking = threading.Lock()
 
 
 def _after_fork_in_child() -> None:
+    _forking.release()
     for owner in list(_owners):
         owner.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_forking.acquire,
+        after_in_parent=_forking.release,
+        after_in_child=_after_fork_in_child,
+    )

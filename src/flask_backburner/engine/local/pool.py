@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from queue import Empty, SimpleQueue
 
 from ...context import RunningJob
 from ...errors import JobCancelled, JobInterrupted, JobReleased
@@ -34,7 +35,8 @@ class ThreadPool:
         self._files = files
         self._ring_below = 0
         self._held: dict[str, RunningJob] = {}
-        self._waiting: SimpleQueue[RunningJob | None] = SimpleQueue()
+        # Looked up late: gevent puts queues of its own here, which let others run.
+        self._waiting: queue.SimpleQueue[RunningJob | None] = queue.SimpleQueue()
         self._finished: deque[tuple[RunningJob, Outcome]] = deque()
         self._threads = [
             threading.Thread(target=self._serve, name=f"backburner-job-{number}", daemon=True)
@@ -88,7 +90,8 @@ class ThreadPool:
         settled, reports = [], []
         while self._finished:
             running, outcome = self._finished.popleft()
-            self._held.pop(running.claim.id, None)
+            if self._held.get(running.claim.id) is running:
+                del self._held[running.claim.id]
             settled.append(Settlement(running.claim, outcome))
             report = running.news()
             if report:
@@ -104,11 +107,11 @@ class ThreadPool:
 
     def hand_back_waiting(self) -> list[Settlement]:
         """Take the jobs that no thread has begun out of the line."""
-        back = []
+        back: list[Settlement] = []
         while True:
             try:
                 running = self._waiting.get_nowait()
-            except Empty:
+            except queue.Empty:
                 return back
             if running is not None:
                 del self._held[running.claim.id]
@@ -124,7 +127,8 @@ class ThreadPool:
 
     def close(self, patience: float) -> None:
         """End the threads; one that is in a job ends with it, or with the process."""
+        deadline = time.monotonic() + patience
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
-            thread.join(patience)
+            thread.join(max(0.0, deadline - time.monotonic()))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
-from ...context import JobLogHandler
+from ...context import capturing_logs
 from ...errors import JobCancelled, JobReleased, StoreError
 from ...installation import Installation
 from ...runner import run_job
-from ...store.base import Report, Settlement, Turn
+from ...store.base import Claim, Presence, Report, Settlement, Turn
 from ...upkeep import Upkeep
 from .notices import Notices
 from .pool import ThreadPool
@@ -22,6 +21,7 @@ AHEAD_SECONDS = 0.005
 MOST_AHEAD = 1000
 STALLED_SECONDS = 0.02
 STORE_PAUSE = 0.5
+WAIT_FOR_ROLE = 0.05
 THREAD_PATIENCE = 1.0
 
 logger = logging.getLogger("flask_backburner")
@@ -37,24 +37,32 @@ class Worker:
         threads: int | None = None,
         queues: Collection[str] | None = None,
         burst: bool = False,
-        drained: Callable[[], None] = lambda: None,
+        role: str | None = None,
+        leash: int | None = None,
     ) -> None:
-        """``drained`` is called once nothing more is claimed, while jobs may still run."""
+        """Of all workers with a ``role`` only one claims jobs at any time.
+
+        The worker stops when the other end of its ``leash``, a pipe, is closed.
+        """
         settings = installation.settings
         self._installation = installation
         self._threads = threads or settings.threads
         self._queues = queues if queues is not None else settings.queues
         self._burst = burst
-        self._drained = drained
+        self._role = role
         self._poll = settings.poll
         self._bell = Bell(runtime_folder(settings.path, settings.name))
-        self._stopping = threading.Event()
+        if leash is not None:
+            self._bell.watch(leash, lambda: self.stop(settings.grace))
+        # A flag, no Event: a signal's handler must never wait for a lock.
+        self._stopping = False
         self._deadline = 0.0
         self._ahead = 0
         self._settled: list[Settlement] = []
         self._reports: list[Report] = []
         self._reported_at = 0.0
         self._turned_at = 0.0
+        self._trouble = ""
 
     def stop(self, grace: float) -> None:
         """Stop claiming; running jobs get ``grace`` seconds, a second call may shorten that.
@@ -62,57 +70,93 @@ class Worker:
         Returns at once, also from a signal's handler; ``run`` returns when it is done.
         """
         deadline = time.monotonic() + grace
-        self._deadline = min(self._deadline, deadline) if self._stopping.is_set() else deadline
-        self._stopping.set()
+        self._deadline = min(self._deadline, deadline) if self._stopping else deadline
+        self._stopping = True
         self._bell.ring()
 
     def run(self) -> int:
         """Work until told to stop; gives back how many running jobs had to be handed back."""
+        try:
+            presence = self._enlisted()
+            return self._serve(presence) if presence else 0
+        finally:
+            self._bell.close()
+
+    def _enlisted(self) -> Presence | None:
+        """Wait for the role and for the store; none if told to stop before."""
         store = self._installation.store
-        self._presence = store.join(self._threads, self._queues)
-        self._upkeep = Upkeep(store, self._installation.files)
+        while not self._stopping:
+            try:
+                if self._role is None or store.elect(self._role):
+                    return store.join(self._threads, self._queues)
+            except Exception as error:
+                self._complain(error)
+            self._bell.wait(WAIT_FOR_ROLE)
+        return None
+
+    def _serve(self, presence: Presence) -> int:
+        self._presence = presence
+        self._upkeep = Upkeep(self._installation.store, self._installation.files)
         self._notices = Notices(self._installation)
         self._pool = ThreadPool(
             self._threads,
             lambda running: run_job(self._installation, running),
-            self._presence.started,
+            self._began,
             self._bell.ring,
             self._installation.files,
         )
         # Flask adds its own handler only where it finds none: let it look before ours is there.
-        assert self._installation.app.logger
-        capture = JobLogHandler()
-        logging.getLogger().addHandler(capture)
+        _ = self._installation.app.logger
         try:
-            self._work()
-            return self._finish()
+            with capturing_logs():
+                self._work()
+                return self._finish()
         finally:
-            logging.getLogger().removeHandler(capture)
             self._pool.close(THREAD_PATIENCE)
             self._notices.close(THREAD_PATIENCE)
-            self._upkeep.resign()
-            self._presence.leave()
-            self._bell.close()
+            self._resign()
+            presence.leave()
+
+    def _began(self, claim: Claim) -> bool:
+        """Called by a job's thread before its function."""
+        held = self._presence.started(claim)
+        if held:
+            self._notices.started(claim)
+        return held
 
     def _work(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._upkeep.work()
-                turn = self._turn()
-            except Exception as error:
-                self._pause_after(error)
-                continue
-            if self._burst and not turn.claimed and not self._pool.held:
+        while not self._stopping:
+            turn = self._tried_turn()
+            if turn is None:
+                self._bell.wait(STORE_PAUSE)
+            elif self._burst and not turn.claimed and not self._pool.held:
                 return
-            self._rest()
+            else:
+                self._rest()
 
-    def _pause_after(self, error: Exception) -> None:
+    def _tried_turn(self) -> Turn | None:
         """A turn that failed has lost nothing: what was to be recorded is still here."""
+        try:
+            if not self._stopping:
+                self._upkeep.work()
+            turn = self._turn()
+        except Exception as error:
+            self._complain(error)
+            return None
+        if self._trouble:
+            self._trouble = ""
+            logger.info("The worker goes on")
+        return turn
+
+    def _complain(self, error: Exception) -> None:
+        """Say what is wrong once, not at every try."""
+        trouble, self._trouble = self._trouble, repr(error)
+        if trouble == self._trouble:
+            return
         if isinstance(error, StoreError):
             logger.error("The worker waits for its store: %s", error)
         else:
-            logger.exception("A turn of the worker failed")
-        self._bell.wait(STORE_PAUSE)
+            logger.error("A turn of the worker failed", exc_info=error)
 
     def _turn(self) -> Turn:
         self._gather()
@@ -127,7 +171,7 @@ class Worker:
         self._pool.take(turn.claimed)
         self._pool.interrupt((claim.id for claim in turn.refused), JobReleased)
         self._pool.interrupt(turn.cancelling, JobCancelled)
-        self._notices.tell(self._settled, self._reports, turn.refused)
+        self._notices.recorded(self._settled, self._reports, turn.refused)
         self._settled, self._reports = [], []
         return turn
 
@@ -136,11 +180,12 @@ class Worker:
         settled, last_words = self._pool.settled()
         self._judge_speed(len(settled))
         self._settled += settled
-        self._reports += last_words
         now = time.monotonic()
-        if now - self._reported_at >= REPORT_INTERVAL:
+        # While older news cannot be recorded the jobs keep theirs: the newest of each.
+        if now - self._reported_at >= REPORT_INTERVAL and not self._reports:
             self._reported_at = now
             self._reports += self._pool.reports()
+        self._reports += last_words
 
     def _judge_speed(self, finished: int) -> None:
         """Claim ahead of the free threads only while jobs are short: some ms of work."""
@@ -152,7 +197,7 @@ class Worker:
         )
 
     def _room(self) -> int:
-        if self._stopping.is_set():
+        if self._stopping:
             return 0
         return max(0, self._threads + self._ahead - self._pool.held)
 
@@ -173,24 +218,28 @@ class Worker:
 
     def _finish(self) -> int:
         """Hand back what nobody began, wait for what runs, hand back the rest."""
-        self._stopping.set()
+        self._stopping = True
         self._bell.show(idle=False)
         self._settled += self._pool.hand_back_waiting()
-        self._last_turn()
-        self._drained()
-        while self._pool.held and time.monotonic() < self._deadline:
+        self._tried_turn()
+        # The next worker need not wait for the jobs that still run here.
+        self._resign()
+        while (self._pool.held or self._settled) and time.monotonic() < self._deadline:
             self._bell.wait(min(REPORT_INTERVAL, self._deadline - time.monotonic()))
-            self._last_turn()
+            self._tried_turn()
+        return self._hand_back_running()
+
+    def _resign(self) -> None:
+        self._upkeep.resign()
+        if self._role is not None:
+            self._installation.store.resign(self._role)
+
+    def _hand_back_running(self) -> int:
         self._gather()
+        self._reports += self._pool.reports()
         back = self._pool.hand_back_running()
         self._settled += back
-        self._last_turn()
+        self._tried_turn()
         if back:
             logger.warning("Handed back %d running jobs", len(back))
         return len(back)
-
-    def _last_turn(self) -> None:
-        try:
-            self._turn()
-        except StoreError as error:
-            logger.error("The worker could not reach its store while stopping: %s", error)
