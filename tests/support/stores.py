@@ -1,0 +1,126 @@
+"""Stores as the tests of their contract need them.
+
+A home holds one namespace's jobs: any number of store objects over the same data, a clock to
+set, and a way to let a worker die as a ``kill -9`` would.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from flask_backburner.clock import Clock
+from flask_backburner.record import State
+from flask_backburner.store.base import Claim, Keeping, NewJob, Presence, Settlement, Store
+from flask_backburner.store.liveness import FilePresence
+from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
+from flask_backburner.store.sqlite import SQLiteStore
+
+NOON = 1_700_000_000.0
+KEEPING = Keeping(done=1000.0, failed=2000.0)
+
+
+class FakeClock(Clock):
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def now(self) -> float:
+        return self.at
+
+    def move(self, seconds: float) -> None:
+        self.at += seconds
+
+
+class Home(ABC):
+    """Where the jobs of one namespace live during a test."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self._stores: list[Store] = []
+
+    def store(self) -> Store:
+        """Another store object over the same data."""
+        self._stores.append(self._make())
+        return self._stores[-1]
+
+    def close(self) -> None:
+        while self._stores:
+            self._stores.pop().close()
+
+    @abstractmethod
+    def _make(self) -> Store: ...
+
+    @abstractmethod
+    def kill(self, presence: Presence) -> None:
+        """What is left of a worker when its process is killed."""
+
+
+class MemoryHome(Home):
+    def __init__(self) -> None:
+        super().__init__()
+        self._memory = Memory()
+
+    def _make(self) -> Store:
+        return MemoryStore(self._memory, keeping=KEEPING, clock=self.clock)
+
+    def kill(self, presence: Presence) -> None:
+        assert isinstance(presence, MemoryPresence)
+        presence.die()
+
+
+class SQLiteHome(Home):
+    def __init__(self, folder: Path, namespace: str = "app", *, durable: bool = False) -> None:
+        super().__init__()
+        self.path = folder / "jobs.db"
+        self._namespace = namespace
+        self._durable = durable
+
+    def _make(self) -> Store:
+        return SQLiteStore(
+            str(self.path),
+            self._namespace,
+            durable=self._durable,
+            keeping=KEEPING,
+            clock=self.clock,
+        )
+
+    def kill(self, presence: Presence) -> None:
+        assert isinstance(presence, FilePresence)
+        presence.forget()  # the kernel closes a dead process's descriptors, and no more
+
+
+def job(id: str, **options: Any) -> NewJob:
+    """A job to add, of the task ``task`` unless another is named."""
+    return NewJob(**{"id": id, "task": "task", "arguments": b"[]", **options})
+
+
+def add(store: Store, *ids: str, **options: Any) -> None:
+    """Add jobs by their ids, all with the same options."""
+    store.add([job(id, **options) for id in ids], limit=100_000)
+
+
+def claim(
+    store: Store,
+    presence: Presence,
+    room: int = 100,
+    *,
+    queues: Collection[str] | None = None,
+    tasks: Collection[str] = ("task",),
+) -> list[Claim]:
+    """Claim what there is room for."""
+    return list(store.turn(presence, room=room, queues=queues, tasks=tasks).claimed)
+
+
+def settle(store: Store, presence: Presence, claim: Claim, outcome: Any) -> list[Claim]:
+    """Settle one claim; gives back what was refused."""
+    return list(store.turn(presence, settled=[Settlement(claim, outcome)]).refused)
+
+
+def counted(store: Store) -> dict[tuple[str, State], int]:
+    """What the counters should say, by counting."""
+    return dict(Counter((record.queue, record.state) for record in store.find(limit=100_000)))
