@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from apps.workshop import (
     FOLDER,
     add,
@@ -21,9 +20,11 @@ from apps.workshop import (
     tasks,
     tidy,
 )
+
 from flask_backburner.context import current_job
 from flask_backburner.engine.local.engine import ThreadsWorker
 from flask_backburner.errors import NoCurrentJob
+from flask_backburner.ids import new_id
 from flask_backburner.installation import Installation
 from flask_backburner.store.base import NewJob
 from support.journal import Journal
@@ -102,8 +103,9 @@ def test_a_result_that_cannot_be_stored_fails_the_job() -> None:
 def test_arguments_that_do_not_fit_any_more_fail_the_job(shop: Installation) -> None:
     """As after a deploy that changed the function."""
     of_older_code = fail.signature.dump_arguments(("exit",), {}, shop.settings.limits)
-    shop.store.add([NewJob("a-job-of-older-code", add.name, of_older_code)], 10)
-    fault = ended(tasks.job("a-job-of-older-code")).error
+    job = NewJob(new_id(), add.name, of_older_code)
+    shop.store.add([job], 10)
+    fault = ended(tasks.job(job.id)).error
     assert fault is not None
     assert (fault.code, fault.public) == ("bad_arguments", False)
 
