@@ -1,0 +1,1 @@
+"""Figures of Flask-Backburner: ``python -m bench`` prints them all."""

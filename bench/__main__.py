@@ -1,0 +1,6 @@
+"""Print all figures."""
+
+from bench import inside, served
+
+inside.main()
+served.main()
