@@ -67,6 +67,7 @@ LAYERS = [
     "engine.local.engine",
     "web",
     "web.asset",
+    "web.access",
     "web.problem",
     "web.origin",
     "web.page",

@@ -9,11 +9,10 @@ from flask import Blueprint, Response, request
 
 from ..answer import JSON, document_response, prefers_html, private, say_when
 from ..document import poll_after
-from ..errors import JobForgotten, JobNotFound
-from ..ids import is_id
 from ..installation import Installation
 from ..job import Job
 from ..record import JobRecord, State
+from .access import visible_job
 from .asset import asset_response
 from .origin import refuse_other_sites
 from .page import job_page, line_document
@@ -48,26 +47,12 @@ class Routes:
         self._installation = installation
         self._app = installation.app
 
-    def _find(self, id: str) -> JobRecord:
-        if not is_id(id):
-            raise JobNotFound(id)
-        try:
-            record = self._installation.store.get(id)
-        except JobForgotten as error:
-            raise error if self._may_see(error.owner) else JobNotFound(id) from None
-        if not self._may_see(record.owner):
-            raise JobNotFound(id)
-        return record
-
-    def _may_see(self, owner: str | None) -> bool:
-        return owner is None or owner == self._installation.ownership.current()
-
     def _job(self, record: JobRecord) -> Job[Any]:
         return Job(record, self._installation)
 
     def job(self, id: str) -> Response:
         """The job in any state, as a document or as a page."""
-        record = self._find(id)
+        record = visible_job(self._installation, id)
         html = prefers_html()
         tag = f"{record.version}.{record.last_line}-page" if html else f"{record.version}-json"
         if not html and request.if_none_match.contains_weak(tag):
@@ -96,7 +81,7 @@ class Routes:
                 "Argument not usable",
                 f"after is {after!r}, but must be the number of a log line, 0 or more.",
             )
-        lines = self._job(self._find(id)).log(int(after))
+        lines = self._job(visible_job(self._installation, id)).log(int(after))
         body = {
             "lines": [line_document(line) for line in lines],
             "next": lines[-1].id if lines else int(after),
@@ -107,7 +92,7 @@ class Routes:
     def cancel(self, id: str) -> Response:
         """Cancel a queued job, or ask a running one to stop."""
         refuse_other_sites()
-        job = self._job(self._find(id)).cancel()
+        job = self._job(visible_job(self._installation, id)).cancel()
         if prefers_html():
             return self._to_page(job)
         if job.state in (State.SUCCEEDED, State.FAILED):
