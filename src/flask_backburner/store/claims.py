@@ -45,6 +45,9 @@ class Wish(Struct, frozen=True):
     queues: Collection[str] | None
     tasks: Collection[str]
 
+    def wanted(self, queues: Iterable[str]) -> list[str]:
+        return [queue for queue in queues if self.queues is None or queue in self.queues]
+
 
 def any_work(connection: sqlite3.Connection, wish: Wish, now: float) -> bool:
     """Whether a claim would find anything; a read only, so that idle workers never write."""
@@ -62,10 +65,11 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
         return ()
     if _due(tx.connection, tx.namespace, tx.now):
         _make_ready(tx)
-    queues = _queues_with_work(tx.connection, wish)
+    # What this turn handed back is not in the counters yet.
+    queues = {*_queues_with_work(tx.connection, wish), *wish.wanted(tx.gaining(State.QUEUED))}
     if not queues:
         return ()
-    seqs = _candidates(tx.connection, wish, queues, wish.room)
+    seqs = _candidates(tx.connection, wish, sorted(queues), wish.room)
     rows = tx.rows(
         """
         UPDATE jobs
@@ -116,7 +120,7 @@ def _queues_with_work(connection: sqlite3.Connection, wish: Wish) -> list[str]:
         "SELECT queue FROM counters WHERE namespace = ? AND state = 'queued' AND jobs > 0",
         (wish.namespace,),
     ).fetchall()
-    return [queue for (queue,) in rows if wish.queues is None or queue in wish.queues]
+    return wish.wanted(queue for (queue,) in rows)
 
 
 def _candidates(
