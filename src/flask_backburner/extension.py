@@ -66,8 +66,7 @@ class Backburner:
         app.before_request(installation.engine.start)
         install_handlers(app)
         app.jinja_env.globals[NAME] = TemplateGlobals()
-        if installation.settings.url_prefix is not None:
-            app.register_blueprint(job_blueprint(installation))
+        app.register_blueprint(job_blueprint(installation))
 
     def installation(self, app: Flask) -> Installation:
         """What one of the apps has of this extension; for engines and commands."""

@@ -25,7 +25,7 @@ POLICY = (
 
 
 def job_blueprint(installation: Installation) -> Blueprint:
-    """The blueprint with all routes of one app's jobs."""
+    """The blueprint with all routes of one app's jobs; with the templates alone if without."""
     routes = Routes(installation)
     blueprint = Blueprint(
         "backburner",
@@ -33,6 +33,8 @@ def job_blueprint(installation: Installation) -> Blueprint:
         url_prefix=installation.settings.url_prefix,
         template_folder="templates",
     )
+    if blueprint.url_prefix is None:
+        return blueprint
     blueprint.add_url_rule("/<id>", "job", routes.job)
     blueprint.add_url_rule("/<id>/log", "log", routes.log)
     blueprint.add_url_rule("/<id>/cancel", "cancel", routes.cancel, methods=["POST"])

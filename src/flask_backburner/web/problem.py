@@ -16,6 +16,7 @@ from ..errors import (
     JobNotFound,
     QueueFull,
     StoreError,
+    StoreFull,
 )
 from .asset import asset_url, has_assets
 
@@ -74,6 +75,8 @@ def problem_of(error: BackburnerError) -> Problem:
             return Problem(
                 503, "queue-full", "Too much work waits", "Too many jobs wait. Try again later."
             )
+        case StoreFull():
+            return Problem(507, "store", "No room left", "Jobs cannot be stored: no room is left.")
         case _:
             return Problem(
                 503, "store", "Jobs not available", "Jobs cannot be reached now. Try again later."
