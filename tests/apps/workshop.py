@@ -105,6 +105,7 @@ def steps(total: int = 5) -> int:
 def stubborn() -> str:
     """Catches what it can; a cancel arrives all the same."""
     pass_latch()
+    until(lambda: current_job.cancel_requested)
     try:
         current_job.progress(1)
     except Exception:
@@ -115,6 +116,7 @@ def stubborn() -> str:
 @tasks.task
 def tidy() -> None:
     pass_latch()
+    until(lambda: current_job.cancel_requested)
     try:
         current_job.check_cancelled()
     except JobCancelled:

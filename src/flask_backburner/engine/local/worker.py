@@ -224,6 +224,8 @@ class Worker:
         self._tried_turn()
         # The next worker need not wait for the jobs that still run here.
         self._resign()
+        if self._pool.held:
+            logger.info("No more jobs are claimed; %d still run", self._pool.held)
         while (self._pool.held or self._settled) and time.monotonic() < self._deadline:
             self._bell.wait(min(REPORT_INTERVAL, self._deadline - time.monotonic()))
             self._tried_turn()
