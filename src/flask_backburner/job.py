@@ -13,7 +13,17 @@ from .answer import accepted_response
 from .document import job_document
 from .errors import JobFailed, JobNotDone
 from .installation import Installation
-from .record import Fault, JobFile, JobRecord, Line, Progress, ResultKind, State, Waiting
+from .record import (
+    Fault,
+    JobFile,
+    JobRecord,
+    Line,
+    Progress,
+    ResultKind,
+    State,
+    StoredResponse,
+    Waiting,
+)
 from .signals import job_cancelled
 
 if TYPE_CHECKING:
@@ -126,8 +136,10 @@ class Job(Generic[R]):
     def _load(self, kind: ResultKind, data: bytes) -> Any:
         if kind is ResultKind.FILE:
             return msgspec.json.decode(data, type=JobFile)
+        if kind is ResultKind.RESPONSE:
+            return msgspec.json.decode(data, type=StoredResponse)
         definition = self._installation.definition(self.task)
-        if definition is None or kind is ResultKind.RESPONSE:
+        if definition is None:
             return msgspec.json.decode(data)
         return definition.signature.load_result(data)
 

@@ -123,6 +123,21 @@ class JobFile(Struct, frozen=True):
     size: int
 
 
+class StoredResponse(Struct, frozen=True):
+    """The answer of a background view; ``body`` names the file that holds its body.
+
+    ``streamed`` bodies need not fit into memory; a ``direct`` one is a file's content as it is.
+    ``session`` has what the view changed in the session, by key; none for what it removed.
+    """
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: str
+    streamed: bool = False
+    direct: bool = False
+    session: dict[str, str | None] = {}
+
+
 class Reason(StrEnum):
     """Why a queued job does not run yet."""
 

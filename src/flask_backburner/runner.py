@@ -27,6 +27,7 @@ from .record import (
     Outcome,
     Released,
     ResultKind,
+    StoredResponse,
     Succeeded,
 )
 
@@ -70,6 +71,8 @@ def _definition(installation: Installation, task: str) -> Definition:
 def _succeeded(installation: Installation, definition: Definition, value: Any) -> Succeeded:
     if isinstance(value, JobFile):
         return Succeeded(msgspec.json.encode(value), ResultKind.FILE)
+    if isinstance(value, StoredResponse):
+        return Succeeded(msgspec.json.encode(value), ResultKind.RESPONSE)
     return Succeeded(definition.signature.dump_result(value, installation.settings.limits))
 
 
