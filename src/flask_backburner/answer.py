@@ -31,7 +31,12 @@ def document_response(app: Flask, document: dict[str, Any], status: int = 200) -
 def say_when(response: Response, poll_after: float | None) -> None:
     """When to look again, in whole seconds as the header wants it."""
     if poll_after is not None:
-        response.headers["Retry-After"] = str(math.ceil(poll_after))
+        response.headers["Retry-After"] = whole_seconds(poll_after)
+
+
+def whole_seconds(seconds: float) -> str:
+    """A duration as headers want it."""
+    return str(math.ceil(seconds))
 
 
 def private(response: Response) -> Response:

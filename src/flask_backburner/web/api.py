@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,14 +16,30 @@ from ..job import Job
 from ..record import JobRecord, State
 from .access import visible_job
 from .asset import asset_response
+from .download import download
+from .fragment import fragment
+from .health import health
+from .listing import own_jobs
+from .openapi import openapi
 from .origin import refuse_other_sites
 from .page import job_page, line_document
 from .problem import Problem
+from .result import result
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+VIEWS: Sequence[tuple[str, str, Callable[..., Response]]] = (
+    ("/", "own_jobs", own_jobs),
+    ("/<id>/result", "result", result),
+    ("/<id>/files/<name>", "download", download),
+    ("/<id>/fragment", "fragment", fragment),
+    ("/health", "health", health),
+    ("/openapi.json", "openapi", openapi),
+)
+"""Where each noun of its own file has its address, by ``GET``."""
 
 
 def job_blueprint(installation: Installation) -> Blueprint:
@@ -39,6 +57,8 @@ def job_blueprint(installation: Installation) -> Blueprint:
     blueprint.add_url_rule("/<id>/log", "log", routes.log)
     blueprint.add_url_rule("/<id>/cancel", "cancel", routes.cancel, methods=["POST"])
     blueprint.add_url_rule("/static/<filename>", "static_file", asset_response)
+    for rule, name, view in VIEWS:
+        blueprint.add_url_rule(rule, name, partial(view, installation))
     return blueprint
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 from flask import Flask, Response, render_template
@@ -22,17 +25,32 @@ from .asset import asset_url, has_assets
 
 DOCUMENTATION = "https://flask-backburner.readthedocs.io/errors#"
 RETRY_SECONDS = "5"
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Problem(BackburnerError):
-    """A request that cannot be answered as asked: ``slug`` is its section in the documentation."""
+    """A request that cannot be answered as asked: ``slug`` is its section in the documentation.
 
-    def __init__(self, status: int, slug: str, title: str, detail: str) -> None:
+    ``members`` are added to the problem's own, ``headers`` to the answer's.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        slug: str,
+        title: str,
+        detail: str,
+        *,
+        members: Mapping[str, Any] = NOTHING,
+        headers: Mapping[str, str] = NOTHING,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.slug = slug
         self.title = title
         self.detail = detail
+        self.members = members
+        self.headers = headers
 
 
 def problem_response(app: Flask, problem: Problem) -> Response:
@@ -42,6 +60,7 @@ def problem_response(app: Flask, problem: Problem) -> Response:
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
+        **problem.members,
     }
     if prefers_html():
         style_url = asset_url("backburner.css") if has_assets() else None
@@ -55,6 +74,7 @@ def problem_response(app: Flask, problem: Problem) -> Response:
     response.headers["Vary"] = VARY
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = RETRY_SECONDS
+    response.headers.update(problem.headers)
     return response
 
 
