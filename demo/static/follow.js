@@ -1,7 +1,5 @@
-/* Shows the finished report once its job is done. */
+/* Shows the finished page once its job is seen to end; a page that shows an end has no bar. */
 
-const show = () => location.replace(location.href);
-
-const bar = document.querySelector("job-progress");
-bar.addEventListener("job-done", show);
-bar.addEventListener("job-restored", show);
+document
+  .querySelector("job-progress")
+  .addEventListener("job-done", () => location.replace(location.href));
