@@ -187,9 +187,7 @@ class Backburner:
     def job(self, id: str) -> Job[Any]:
         """The job with this id. Raises ``JobNotFound`` if there is none."""
         installation = self._current("tasks.job()")
-        if not (isinstance(id, str) and is_id(id)):
-            raise JobNotFound(id)
-        return Job(installation.store.get(id), installation)
+        return Job(installation.store.get(_id(id)), installation)
 
     def jobs(
         self,
@@ -214,7 +212,7 @@ class Backburner:
             queue=queue,
             owner=checked_owner(owner),
             limit=_limit(limit),
-            before=before,
+            before=None if before is None else _id(before),
         )
         return [Job(record, installation) for record in records]
 
@@ -234,6 +232,12 @@ def _unknown_option(name: str) -> DefinitionError:
     near = difflib.get_close_matches(name, OPTIONS, 1)
     hint = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(OPTIONS)}."
     return DefinitionError(f"@tasks.task() has no option {name!r}. {hint}")
+
+
+def _id(value: str) -> str:
+    if isinstance(value, str) and is_id(value):
+        return value
+    raise JobNotFound(value)
 
 
 def _state(value: State | str) -> State:
