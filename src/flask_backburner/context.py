@@ -159,11 +159,11 @@ class CurrentJob:
         if job.interrupt is not None:
             raise job.interrupt
         if total is not None and total != job.total:
-            job.total = _number("total", total)
+            job.total = number("total", total)
             job.current = None
         if current is not None:
             if current.__class__ is not int or not -_MOST < current < _MOST:
-                current = _number("current", current)
+                current = number("current", current)
             if job.current is None or current > job.current:
                 job.current = current
         if message is not None:
@@ -178,7 +178,7 @@ class CurrentJob:
         begins to count anew.
         """
         job = _current()
-        job.begin(_length(iterable) if total is None else _number("total", total), message)
+        job.begin(_length(iterable) if total is None else number("total", total), message)
         return _tracked(job, iterable)
 
     def log(self, text: str, level: str = "info") -> None:
@@ -225,11 +225,12 @@ def _length(iterable: object) -> int | None:
     return length() if length else None
 
 
-def _number(name: str, value: object) -> float:
+def number(name: str, value: object) -> float:
+    """The value, if it is a number that progress can be counted in. Raises ``TypeError``."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _MOST:
         return value
     raise TypeError(
-        f"current_job.progress() got {name}={show(value)}, but wants a number, such as rows or "
+        f"progress() got {name}={show(value)}, but wants a number, such as rows or "
         "bytes done: an int or a float between -2**63 and 2**63."
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from .clock import moment
 from .codec import Signature
-from .errors import BackburnerError, JobCancelled, JobDone
+from .context import number, storable
+from .errors import BackburnerError, JobCancelled, JobDone, JobForgotten
 from .installation import Installation
 from .job import Job
 from .record import Cancelled, Failed, Fault, Line, Outcome, Progress, State, Succeeded
@@ -51,29 +53,24 @@ class ExternalJob:
     ) -> None:
         """Say how far the work is; what is left out stays as it was.
 
-        Written at once, so a tight loop should say it now and then only. Raises
+        Written at once, so a tight loop should say it now and then only. Many may say it at
+        the same time: the bar never goes back, but with another ``total``. Raises
         ``JobCancelled`` if a cancel was asked: the job is then ``cancelled``, and the work is
         to end.
         """
-        known = self.job.refresh().progress
-        self._report(
-            Report(
-                self._claim,
-                Progress(
-                    known.current if current is None else current,
-                    known.total if total is None else total,
-                    known.message if message is None else message,
-                    known.phase,
-                ),
-            )
+        news = Progress(
+            None if current is None else number("current", current),
+            None if total is None else number("total", total),
+            None if message is None else storable(str(message)),
         )
+        self._report(Report(self._claim, news))
         if self.job.record.cancel_requested:
             self._settle(Cancelled())
             raise JobCancelled
 
     def log(self, text: str, level: str = "info") -> None:
         """Add a line to the job's log."""
-        line = Line(moment(self._installation.store.now()), level, text)
+        line = Line(moment(self._installation.store.now()), str(level), storable(str(text)))
         self._report(Report(self._claim, lines=(line,)))
 
     def succeed(self, result: Any = None) -> None:
@@ -86,7 +83,7 @@ class ExternalJob:
 
     def fail(self, message: str) -> None:
         """End the job as failed, with words for its user."""
-        self._settle(Failed(Fault("error", message, public=True)))
+        self._settle(Failed(Fault("error", storable(str(message)), public=True)))
 
     def _report(self, report: Report) -> None:
         turn = self._installation.store.turn(None, reports=[report])
@@ -97,11 +94,13 @@ class ExternalJob:
         self._after(refused=bool(turn.refused))
 
     def _after(self, *, refused: bool) -> None:
-        self.job.refresh()
-        if refused and self.job.state is State.CANCELLED:
+        if not refused:
+            with suppress(JobForgotten):  # what is kept for no time at all
+                self.job.refresh()
+            return
+        if self.job.refresh().state is State.CANCELLED:
             raise JobCancelled
-        if refused:
-            raise JobDone(self.id, self.job.state)
+        raise JobDone(self.id, self.job.state)
 
 
 def _plain() -> Any:

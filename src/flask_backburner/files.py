@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 import shutil
 from pathlib import Path
 
 from .record import JobFile
 
 NAME_BYTES = 200
+_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.:+-]+)*", re.ASCII)
+_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 UNKNOWN_TYPE = "application/octet-stream"
 
 
@@ -35,6 +38,8 @@ class FileFolder:
                 raise ValueError("Bytes need a name: current_job.attach(data, name='report.csv').")
             name = os.path.basename(os.fspath(source))
         _check_name(name)
+        if type is not None:
+            _check_type(type)
         path = self.path(id, name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f".{name}.new")
@@ -43,8 +48,7 @@ class FileFolder:
         else:
             shutil.copyfile(source, draft)
         publish(draft, path)
-        guessed = mimetypes.guess_type(name)[0]
-        return JobFile(name, type or guessed or UNKNOWN_TYPE, path.stat().st_size)
+        return JobFile(name, type or _type_of(name), path.stat().st_size)
 
     def remove(self, id: str) -> None:
         """Remove all files of a job. Repeatable."""
@@ -59,6 +63,19 @@ def publish(draft: Path, path: Path) -> None:
     finally:
         os.close(fd)
     os.replace(draft, path)
+
+
+def _type_of(name: str) -> str:
+    """The media type of the file as it is: that of a packed file is not what is packed in it."""
+    guessed, packing = mimetypes.guess_type(name)
+    if packing:
+        return _PACKED.get(packing, UNKNOWN_TYPE)
+    return guessed or UNKNOWN_TYPE
+
+
+def _check_type(type: str) -> None:
+    if not isinstance(type, str) or not _TYPE.fullmatch(type):
+        raise ValueError(f"{type!r} is no media type. Use one such as 'text/csv'.")
 
 
 def _check_name(name: str) -> None:

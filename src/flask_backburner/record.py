@@ -53,6 +53,20 @@ class Progress(Struct, frozen=True):
             return None
         return min(1.0, max(0.0, self.current / self.total))
 
+    def upon(self, known: Progress) -> Progress:
+        """Where a job is that was there and of which this is said: what it leaves out stays.
+
+        ``current`` never falls, but together with another ``total``, which begins to count anew.
+        """
+        anew = self.total is not None and self.total != known.total
+        counts = [self.current] if anew else [self.current, known.current]
+        return Progress(
+            max((count for count in counts if count is not None), default=None),
+            known.total if self.total is None else self.total,
+            known.message if self.message is None else self.message,
+            known.phase if self.phase is None else self.phase,
+        )
+
 
 class Fault(Struct, frozen=True):
     """Why a job failed.

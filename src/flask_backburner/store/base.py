@@ -251,7 +251,9 @@ class Store(ABC):
         asked. What was settled is durable when this returns.
 
         An external job is spoken for under fence 0 until it is over, by anybody, without a
-        ``presence``; the first entry for a queued one makes it ``running``.
+        ``presence``; the first entry for a queued one makes it ``running``. As many may speak
+        at once, what a report of its progress leaves out stays, and ``current`` never falls
+        while the total is the same.
 
         Then at most ``room`` jobs become ``running``, held by this worker, each with a fence
         one higher than before: those of ``queues`` (none: all) and ``tasks`` that may run now,

@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct, json
 
-from ..record import RESCUES, Cancelled, Failed, Fault, Released, State, Succeeded
+from ..record import RESCUES, Cancelled, Failed, Fault, Progress, Released, State, Succeeded
 from .base import LINES_KEPT, Claim, Report, Settlement
 from .transaction import Transaction
 
@@ -182,6 +182,8 @@ def _record(tx: Transaction, report: Report) -> bool:
         _hear(tx, seq, claim)
     if report.progress is not None:
         progress = report.progress
+        if ready is None:
+            progress = progress.upon(_progress(tx, seq))
         tx.execute(
             """
             UPDATE jobs
@@ -204,6 +206,11 @@ def _record(tx: Transaction, report: Report) -> bool:
     if report.files:
         _write_files(tx, seq, report)
     return True
+
+
+def _progress(tx: Transaction, seq: int) -> Progress:
+    (row,) = tx.rows("SELECT current, total, message, phase FROM jobs WHERE seq = ?", (seq,))
+    return Progress(*row)
 
 
 def _hear(tx: Transaction, seq: int, claim: Claim) -> None:

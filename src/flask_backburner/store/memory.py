@@ -227,7 +227,8 @@ class MemoryStore(Store):
         oldest: dict[str, float] = {}
         for entry in self._line(None, ("*",)):
             since = max(entry.record.created_at, entry.record.run_at).timestamp()
-            oldest.setdefault(entry.record.queue, max(0.0, self.now() - since))
+            queue = entry.record.queue
+            oldest[queue] = max(oldest.get(queue, 0.0), self.now() - since)
         return oldest
 
     def workers(self) -> list[WorkerInfo]:
@@ -302,7 +303,10 @@ class MemoryStore(Store):
         if entry is None:
             return False
         if report.progress is not None:
-            self._change(entry, progress=report.progress, progressed_at=moment(self.now()))
+            progress = report.progress
+            if entry.record.external:
+                progress = progress.upon(entry.record.progress)
+            self._change(entry, progress=progress, progressed_at=moment(self.now()))
         last = entry.record.last_line
         added = [replace(line, id=last + n) for n, line in enumerate(report.lines, 1)]
         entry.lines = (entry.lines + added)[-LINES_KEPT:]

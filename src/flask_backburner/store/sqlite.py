@@ -247,19 +247,24 @@ class SQLiteStore(Store):
         with self._connections.reading() as connection:
             rows = connection.execute(
                 """
-                SELECT queue, (
-                    SELECT max(created_at, run_at) FROM jobs
-                    WHERE jobs.namespace = counters.namespace AND jobs.queue = counters.queue
-                      AND jobs.state = 'queued' AND ready = 1
-                    ORDER BY priority DESC, seq
-                    LIMIT 1
+                SELECT queue, max(created_at, run_at) FROM jobs
+                WHERE seq IN (
+                    SELECT min(seq) FROM jobs
+                    WHERE namespace = ? AND state = 'queued' AND ready = 1
+                    GROUP BY queue
                 )
-                FROM counters
-                WHERE namespace = ? AND state = 'queued' AND jobs > 0
+                UNION ALL
+                -- Nobody has made these ready yet: where no worker is, that is all there is.
+                SELECT queue, min(max(created_at, run_at)) FROM jobs
+                WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
+                GROUP BY queue
                 """,
-                (self._number,),
+                (self._number, self._number, now),
             ).fetchall()
-        return {queue: max(0.0, now - since) for queue, since in rows if since is not None}
+        oldest: dict[str, float] = {}
+        for queue, since in rows:
+            oldest[queue] = max(oldest.get(queue, 0.0), now - since)
+        return oldest
 
     def workers(self) -> list[WorkerInfo]:
         with translated(self.path):

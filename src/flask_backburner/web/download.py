@@ -15,10 +15,10 @@ POLICY = "default-src 'none'; sandbox"
 
 
 def download(installation: Installation, id: str, name: str) -> Response:
-    """The file of this name that the job attached."""
+    """The file of this name that the job attached; never one that is kept for ourselves."""
     record = visible_job(installation, id)
     for file in installation.store.files(record.id):
-        if file.name == name:
+        if file.name == name and not name.startswith("."):
             return file_response(installation, record.id, file)
     raise _no_file()
 

@@ -15,6 +15,7 @@ from ..record import JobFile, JobRecord, ResultKind, State
 from .access import visible_job
 from .download import file_response
 from .problem import Problem
+from .stored_response import replay
 
 
 def result(installation: Installation, id: str) -> Response:
@@ -28,6 +29,8 @@ def result(installation: Installation, id: str) -> Response:
     kind, data = job.stored_result()
     if kind is ResultKind.FILE:
         return file_response(installation, id, msgspec.json.decode(data, type=JobFile))
+    if kind is ResultKind.RESPONSE:
+        return replay(installation, job)
     return _value_response(installation, record, data)
 
 
