@@ -172,20 +172,15 @@ class Connections:
         The last close makes a checkpoint, so it happens under the gate. Where that cannot be
         had the writer, which may be in use, stays open, and with it the file.
         """
-        self._gated = self._has_gate()
+        try:
+            self.gate.acquire(reopen=False)
+            self._gated = True
+        except StoreBusy:
+            self._gated = False
         self._returned.acquire()
         self._returned.wait_for(lambda: self._lent == 0, timeout=BUSY_SECONDS)
         if self._gated:
             self._let_go()
-
-    def _has_gate(self) -> bool:
-        if not self.gate.is_open:
-            return False  # then no connection is open either
-        try:
-            self.gate.acquire()
-        except (StoreBusy, OSError):
-            return False
-        return True
 
     def resume(self) -> None:
         """Lend again."""

@@ -42,22 +42,37 @@ class Gate:
         finally:
             self.release()
 
-    def acquire(self) -> None:
+    def acquire(self, *, reopen: bool = True) -> None:
+        """Enter, or raise ``StoreBusy``.
+
+        Without ``reopen`` a closed or vanished gate stays so, and keeps out only the threads of
+        this process.
+        """
         deadline = time.monotonic() + PATIENCE
         if not self._threads.acquire(timeout=PATIENCE):
             raise StoreBusy(self._complaint(os.getpid()))
         try:
-            fd = self._locked(deadline)
+            self._lock(deadline, reopen)
         except BaseException:
             self._threads.release()
             raise
-        with suppress(OSError):  # on a full disk only the complaints of others miss it
-            os.pwrite(fd, b"%-12d" % os.getpid(), 0)
 
     def release(self) -> None:
-        assert self._fd is not None
-        unlock(self._fd)
+        if self._fd is not None:
+            unlock(self._fd)
         self._threads.release()
+
+    def _lock(self, deadline: float, reopen: bool) -> None:
+        if self._fd is None and not reopen:
+            return
+        try:
+            fd = self._locked(deadline)
+        except OSError:
+            if reopen:
+                raise
+            return
+        with suppress(OSError):  # on a full disk only the complaints of others miss it
+            os.pwrite(fd, b"%-12d" % os.getpid(), 0)
 
     def _locked(self, deadline: float) -> int:
         nap = SHORTEST_NAP
