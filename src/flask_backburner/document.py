@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from msgspec import to_builtins
 
-from .record import Fault, JobFile, JobRecord, State, Waiting
+from .record import Fault, JobFile, JobRecord, Reason, State, Waiting
 
 SOON = 0.3
 EARLY_SECONDS = 2.0
@@ -102,6 +102,17 @@ def _progress(record: JobRecord, now: float) -> dict[str, Any]:
         "phase": progress.phase,
         "remaining": remaining(record, now),
     }
+
+
+def diagnosis(waiting: Waiting | None) -> str:
+    """Why a queued job waits, as a text that changes when there is something new to say of it.
+
+    Until when it waits if it is for a time its document says otherwise, without a countdown.
+    """
+    if waiting is None:
+        return ""
+    estimate = waiting.estimate if waiting.reason is Reason.IN_LINE else None
+    return f"{waiting.reason}.{waiting.position or ''}.{'' if estimate is None else estimate}"
 
 
 def remaining(record: JobRecord, now: float) -> float | None:

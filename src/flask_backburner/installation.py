@@ -23,6 +23,7 @@ from .store.base import Store
 from .store.location import check_location
 from .store.sqlite import SQLiteStore
 from .submission import PREFIX
+from .web.live import Live
 
 
 class Definition(Protocol):
@@ -59,6 +60,9 @@ class Installation:
         self.files = FileFolder(settings.files)
         self._adopt = adopt
         self.engine = make_engine(self)
+        self.live = Live(
+            lambda: self.store, max_streams=settings.max_streams, max_wait=settings.max_wait
+        )
         self._store: Store | None = None
         self._opening = threading.Lock()
 
@@ -117,7 +121,8 @@ class Installation:
                 tell(signal, self.app, job)
 
     def close(self) -> None:
-        """End the engine and give the store back. Repeatable; a later use opens it again."""
+        """End streams and engine, give the store back. Repeatable; a later use opens it again."""
+        self.live.close()
         self.engine.stop(self.settings.grace)
         with self._opening:
             store, self._store = self._store, None

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
+from flask import has_request_context, request
 
-from .answer import accepted_response
+from .answer import accepted_response, prefers_html
 from .document import job_document
 from .errors import JobFailed, JobNotDone
 from .installation import Installation
@@ -25,6 +26,7 @@ from .record import (
     Waiting,
 )
 from .signals import job_cancelled
+from .web.preference import say_applied
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -204,13 +206,17 @@ class Job(Generic[R]):
 
     def _document(self) -> dict[str, Any]:
         """The document with its result as the JSON that is stored, for msgspec to pass on."""
+        return self._document_below(self._installation.base(), self.waiting)
+
+    def _document_below(self, base: str | None, waiting: Waiting | None) -> dict[str, Any]:
+        """The same without a request, which would know the ``base``."""
         installation = self._installation
         document = job_document(
             self.record,
             installation.store.now(),
-            base=installation.base(),
+            base=base,
             files=self.files,
-            waiting=self.waiting,
+            waiting=waiting,
             reveal=installation.app.debug,
         )
         if self.state is State.SUCCEEDED:
@@ -223,11 +229,22 @@ class Job(Generic[R]):
         """The answer for a view that has started this job.
 
         Waits up to ``wait`` seconds first: quick work is answered at once with 200 and the
-        finished job, long work with 202 and its address.
+        finished job, long work with 202 and its address. A client that sends ``Prefer: wait=N``
+        waits so long, up to ``BACKBURNER_MAX_WAIT``, where there is room for it.
         """
         if wait > 0:
             self._done_within(wait)
-        return accepted_response(self._installation.app, self._document())
+        applied = self._wait_as_preferred()
+        response = accepted_response(self._installation.app, self._document())
+        return say_applied(response, applied)
+
+    def _wait_as_preferred(self) -> int | None:
+        """Wait as long as the client wants to; gives back how long that is, if it was done."""
+        if self.done or not has_request_context() or prefers_html():
+            return None
+        return self._installation.live.wait_as_preferred(
+            request.environ, self.id, lambda: self.refresh().done
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """A WSGI application, because that is what Flask takes as a view's answer."""

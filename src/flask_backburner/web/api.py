@@ -10,19 +10,21 @@ import msgspec
 from flask import Blueprint, Response, request
 
 from ..answer import JSON, document_response, prefers_html, private, say_when
-from ..document import poll_after
+from ..document import diagnosis, poll_after
 from ..installation import Installation
 from ..job import Job
-from ..record import JobRecord, State
+from ..record import JobRecord, State, Waiting
 from .access import visible_job
 from .asset import asset_response
 from .download import download
+from .events import events, job_events
 from .fragment import fragment
 from .health import health
 from .listing import own_jobs
 from .openapi import openapi
 from .origin import refuse_other_sites
 from .page import job_page, line_document
+from .preference import say_applied
 from .problem import Problem
 from .result import result
 
@@ -36,6 +38,8 @@ VIEWS: Sequence[tuple[str, str, Callable[..., Response]]] = (
     ("/<id>/result", "result", result),
     ("/<id>/files/<name>", "download", download),
     ("/<id>/fragment", "fragment", fragment),
+    ("/<id>/events", "job_events", job_events),
+    ("/events", "events", events),
     ("/health", "health", health),
     ("/openapi.json", "openapi", openapi),
 )
@@ -74,18 +78,27 @@ class Routes:
 
     def job(self, id: str) -> Response:
         """The job in any state, as a document or as a page."""
-        record = visible_job(self._installation, id)
-        html = prefers_html()
-        tag = f"{record.version}.{record.last_line}-page" if html else f"{record.version}-json"
-        if not html and request.if_none_match.contains_weak(tag):
-            return self._unchanged(record, tag)
-        job = self._job(record)
-        if html:
-            response = self._app.response_class(job_page(job), mimetype="text/html")
-            response.headers["Content-Security-Policy"] = POLICY
+        job = self._job(visible_job(self._installation, id))
+        return self._page(job) if prefers_html() else self._status(job)
+
+    def _page(self, job: Job[Any]) -> Response:
+        response = self._app.response_class(job_page(job), mimetype="text/html")
+        response.headers["Content-Security-Policy"] = POLICY
+        return _tagged(response, f"{job.version}.{job.record.last_line}-page")
+
+    def _status(self, job: Job[Any]) -> Response:
+        """The document, at once or when the client has waited for news of it."""
+        applied = self._installation.live.wait_as_preferred(
+            request.environ, job.id, lambda: _is_awaited(job.refresh())
+        )
+        waiting = job.waiting
+        tag = _document_tag(job, waiting)
+        if request.if_none_match.contains_weak(tag):
+            response = self._unchanged(job.record, tag)
         else:
-            response = document_response(self._app, job._document())
-        return _tagged(response, tag)
+            document = job._document_below(self._installation.base(), waiting)
+            response = _tagged(document_response(self._app, document), tag)
+        return say_applied(response, applied)
 
     def _unchanged(self, record: JobRecord, tag: str) -> Response:
         """What the client has is still so; when to look again may differ."""
@@ -128,6 +141,19 @@ class Routes:
         response = self._app.response_class(status=303)
         response.headers["Location"] = f"{self._installation.base()}/{job.id}"
         return private(response)
+
+
+def _is_awaited(job: Job[Any]) -> bool:
+    """Whether a waiting client gets what it waits for: news for one with a tag, else the end."""
+    if request.if_none_match:
+        return not request.if_none_match.contains_weak(_document_tag(job, job.waiting))
+    return job.done
+
+
+def _document_tag(job: Job[Any], waiting: Waiting | None) -> str:
+    """While it is queued the diagnosis changes without a version."""
+    why = diagnosis(waiting)
+    return f"{job.version}-{why}-json" if why else f"{job.version}-json"
 
 
 def _tagged(response: Response, tag: str) -> Response:
