@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar, overload
+from weakref import WeakSet
 
-from flask import Flask
+from flask import Flask, request
 
 from .engine.local.engine import LocalEngine
 from .errors import BackburnerError, DefinitionError, JobNotFound
@@ -24,8 +25,16 @@ from .submission import find_submitted, submission_name
 from .task import Task
 from .upkeep import forget_jobs
 from .web.api import job_blueprint
+from .web.background import (
+    WAIT,
+    BackgroundView,
+    PlainView,
+    check_order,
+    install_background_views,
+)
 from .web.page import TemplateGlobals
 from .web.problem import install_handlers
+from .web.stored_request import in_job
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +54,7 @@ class Backburner:
         self._tasks: dict[str, Task[..., Any]] = {}
         self._installations: dict[Flask, Installation] = {}
         self._ownership = Ownership()
+        self._views: WeakSet[Callable[..., Any]] = WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -63,7 +73,8 @@ class Backburner:
         )
         app.extensions[NAME] = self
         self._installations[app] = installation
-        app.before_request(installation.engine.start)
+        app.before_request(lambda: _start_engine(installation))
+        install_background_views(installation, self._views)
         install_handlers(app)
         app.jinja_env.globals[NAME] = TemplateGlobals()
         app.register_blueprint(job_blueprint(installation))
@@ -115,6 +126,48 @@ class Backburner:
                 f"one at {_place(task)} needs another: @tasks.task(name=…)."
             )
         self._tasks[task.name] = task
+
+    @overload
+    def background(self, view: PlainView[P], /) -> BackgroundView[P]: ...
+    @overload
+    def background(
+        self,
+        /,
+        *,
+        wait: float | timedelta = WAIT,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+    ) -> Callable[[PlainView[P]], BackgroundView[P]]: ...
+    def background(
+        self,
+        view: PlainView[P] | None = None,
+        /,
+        *,
+        wait: float | timedelta = WAIT,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+    ) -> BackgroundView[P] | Callable[[PlainView[P]], BackgroundView[P]]:
+        """Run a view itself in the background: ``@tasks.background(wait=0.5)``, below the route.
+
+        If it ends within ``wait`` seconds its response goes out as always. Else the answer is
+        202, for browsers 303 to the job's page, and ``/jobs/<id>/result`` gives the view's
+        response later. ``name``, ``queue`` and ``priority`` are as for a task. Raises
+        ``DefinitionError`` for what cannot be such a view.
+        """
+
+        def define(view: PlainView[P]) -> BackgroundView[P]:
+            wrapped = BackgroundView(
+                view, self._current, wait, name=name, queue=queue, priority=priority
+            )
+            for app in self._installations:
+                check_order(view, app)
+            self._add(wrapped.task)
+            self._views.add(view)
+            return wrapped
+
+        return define if view is None else define(view)
 
     def submit(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Run a function that is no task in the background, as ``executor.submit`` does.
@@ -222,9 +275,15 @@ class Backburner:
             installation.close()
 
 
+def _start_engine(installation: Installation) -> None:
+    """At a web process's first request; the requests that workers run are no such."""
+    if not in_job(request):
+        installation.engine.start()
+
+
 def _place(task: Task[..., Any]) -> str:
     # Beneath what decorators put around it, which lies in one place for all their functions
-    code = inspect.unwrap(task.function).__code__
+    code = inspect.unwrap(task).__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 

@@ -39,6 +39,7 @@ class StartOptions(Struct, frozen=True):
     countdown: float | None = None
     eta: datetime | None = None
     owner: str | None = None
+    id: str | None = None
 
     def run_at(self, now: float) -> float | None:
         if self.eta is not None:
@@ -133,7 +134,7 @@ class Task(Generic[P, R]):
         owner = options.owner or installation.ownership.current()
         new = [
             NewJob(
-                new_id(),
+                options.id or new_id(),
                 self.name,
                 self.signature.dump_arguments(args, kwargs, limits),
                 options.queue,
