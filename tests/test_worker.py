@@ -408,6 +408,28 @@ def test_a_killed_workers_job_is_taken_up_by_another_within_a_second(
     assert (ended(other).attempt, other.record.crashes) == (1, 0)
 
 
+def test_while_a_worker_waits_for_its_last_job_others_do_the_rescuing(
+    start_worker: Callable[..., Served], make_latch: Callable[[str], Latch], journal: Journal
+) -> None:
+    slow, held = make_latch("slow"), make_latch("held")
+    stopping = start_worker("--grace", "600")
+    last = hold.delay("slow")
+    slow.arrived(1)
+    stopping.terminate()
+    until(lambda: "No more jobs are claimed; 1 still run" in stopping.output())
+    job = hold.delay("held")
+    victim = start_worker()
+    held.arrived(1)
+    victim.kill9()
+    start_worker()
+    held.arrived(2, ONE_SECOND)
+    held.open()
+    assert (ended(job).attempt, job.record.crashes) == (2, 1)
+    slow.open()
+    assert stopping.wait() == 0
+    assert ended(last).attempt == 1
+
+
 def test_four_deaths_and_the_job_is_lost(
     start_worker: Callable[..., Served], shop: Installation, journal: Journal
 ) -> None:
