@@ -56,13 +56,20 @@ class FileFolder:
 
 
 def publish(draft: Path, path: Path) -> None:
-    """Give a file that is written its name, once its content is on the device."""
-    fd = os.open(draft, os.O_RDWR)
+    """Give a file that is written its name, once its content is on the device; durable then."""
+    _sync(draft, os.O_RDWR)
+    os.replace(draft, path)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        _sync(path.parent, os.O_RDONLY)
+        _sync(path.parent.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.replace(draft, path)
 
 
 def _type_of(name: str) -> str:

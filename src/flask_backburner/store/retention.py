@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import accumulate
 from typing import Any
 
 from msgspec import json
 
 from .base import TOMBSTONES_KEPT
 from .transaction import Transaction
+
+ROW_BYTES = 400
+"""About what a job takes besides its data."""
 
 _BESIDE = ("arguments", "results", "faults", "lines", "files")
 
@@ -43,18 +47,25 @@ def finished_before(
 
 
 def oldest_finished(
-    connection: sqlite3.Connection, namespace: int, limit: int
+    connection: sqlite3.Connection, namespace: int, limit: int, surplus: int
 ) -> list[tuple[Any, ...]]:
-    """The finished jobs that would go first anyhow."""
-    return connection.execute(
+    """The finished jobs that would go first anyhow, as many as take ``surplus`` bytes."""
+    rows = connection.execute(
         """
-        SELECT seq, id, queue, state, owner FROM jobs
+        SELECT seq, id, queue, state, owner,
+               (SELECT coalesce(sum(size), 0) FROM files WHERE files.seq = jobs.seq)
+             + (SELECT coalesce(sum(length(data)), 0) FROM results WHERE results.seq = jobs.seq)
+             + (SELECT coalesce(sum(length(data)), 0) FROM arguments WHERE arguments.seq = jobs.seq)
+             + (SELECT coalesce(sum(length(text)), 0) FROM lines WHERE lines.seq = jobs.seq)
+        FROM jobs
         WHERE namespace = ? AND kept_until IS NOT NULL
         ORDER BY kept_until
         LIMIT ?
         """,
         (namespace, limit),
     ).fetchall()
+    freed = accumulate((ROW_BYTES + size for *_, size in rows), initial=0)
+    return [row[:5] for row, before in zip(rows, freed, strict=False) if before < surplus]
 
 
 def bytes_taken(connection: sqlite3.Connection) -> int:

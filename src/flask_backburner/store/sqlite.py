@@ -400,9 +400,12 @@ class SQLiteStore(Store):
         if before is not None:
             return retention.finished_before(connection, self._number, limit, before)
         rows = retention.overdue(connection, self._number, limit, self.now())
-        if not rows and retention.bytes_taken(connection) > self._keeping.bytes:
-            rows = retention.oldest_finished(connection, self._number, limit)
-        return rows
+        if rows:
+            return rows
+        surplus = retention.bytes_taken(connection) - self._keeping.bytes
+        if surplus <= 0:
+            return []
+        return retention.oldest_finished(connection, self._number, limit, surplus)
 
     def elect(self, role: str) -> bool:
         with translated(self.path):
