@@ -16,6 +16,7 @@ from ..job import Job
 from ..record import JobRecord, State, Waiting
 from .access import visible_job
 from .asset import asset_response
+from .background import is_background_view
 from .download import download
 from .events import events, job_events
 from .fragment import fragment
@@ -82,6 +83,8 @@ class Routes:
         return self._page(job) if prefers_html() else self._status(job)
 
     def _page(self, job: Job[Any]) -> Response:
+        if job.state is State.SUCCEEDED and is_background_view(self._installation, job.task):
+            return self._see(f"{job.id}/result")
         response = self._app.response_class(job_page(job), mimetype="text/html")
         response.headers["Content-Security-Policy"] = POLICY
         return _tagged(response, f"{job.version}.{job.record.last_line}-page")
@@ -129,7 +132,7 @@ class Routes:
         refuse_other_sites()
         job = self._job(visible_job(self._installation, id)).cancel()
         if prefers_html():
-            return self._to_page(job)
+            return self._see(job.id)
         if job.state in (State.SUCCEEDED, State.FAILED):
             raise Problem(
                 409, "conflict", "Too late to cancel", f"The job has {job.state} already."
@@ -137,17 +140,17 @@ class Routes:
         status = 200 if job.done else 202
         return private(document_response(self._app, job._document(), status))
 
-    def _to_page(self, job: Job[Any]) -> Response:
+    def _see(self, path: str) -> Response:
         response = self._app.response_class(status=303)
-        response.headers["Location"] = f"{self._installation.base()}/{job.id}"
+        response.headers["Location"] = f"{self._installation.base()}/{path}"
         return private(response)
 
 
 def _is_awaited(job: Job[Any]) -> bool:
-    """Whether a waiting client gets what it waits for: news for one with a tag, else the end."""
-    if request.if_none_match:
-        return not request.if_none_match.contains_weak(_document_tag(job, job.waiting))
-    return job.done
+    """Whether a waiting client gets what it waits for: the end, for one with a tag any news."""
+    if job.done or not request.if_none_match:
+        return job.done
+    return not request.if_none_match.contains_weak(_document_tag(job, job.waiting))
 
 
 def _document_tag(job: Job[Any], waiting: Waiting | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from datetime import timedelta
 from functools import update_wrapper
 from typing import Any, Generic, ParamSpec
@@ -123,12 +124,12 @@ class BackgroundView(Generic[P]):
         return self._answer(installation, self.task.start(installation))
 
     def _answer(self, installation: Installation, job: Job[StoredResponse]) -> Response:
-        try:
+        with suppress(TimeoutError):
             job.wait(self.wait)
-        except TimeoutError:
-            return job.accepted()
-        if job.state is State.CANCELLED:
-            return job.accepted()
+        if not job.done or job.state is State.CANCELLED:
+            accepted = job.accepted()  # waits on if the client prefers that
+            if job.state is not State.SUCCEEDED:
+                return accepted
         try:
             response = answer(installation, job)
         except JobFailed as error:

@@ -13,6 +13,7 @@ from ..errors import BackburnerError
 from ..job import Job
 from ..record import Line
 from .asset import asset_url, has_assets
+from .background import is_background_view
 
 LINES_SHOWN = 200
 FIRST_REFRESH = 2
@@ -29,10 +30,15 @@ def job_page(job: Job[Any]) -> str:
         result_text=_result_text(document),
         script_url=asset_url("backburner.js"),
         style_url=asset_url("backburner.css"),
+        follow_url=asset_url("follow.js") if _leads_on(job) else None,
         refresh_after=_refresh_after(job),
         csrf_token=csrf_token(),
         nonce=None,
     )
+
+
+def _leads_on(job: Job[Any]) -> bool:
+    return not job.done and is_background_view(job._installation, job.task)
 
 
 def line_document(line: Line) -> dict[str, Any]:
