@@ -269,11 +269,9 @@ def test_what_is_no_id_finds_no_job(site: Site, id: Any) -> None:
 def test_wrong_filters_are_refused(site: Site) -> None:
     with pytest.raises(ValueError, match=r"takes one of state, task, .* not several\."):
         site.tasks.jobs(state="queued", queue="mail")
-    with pytest.raises(ValueError) as wrong:
+    states = "queued, running, succeeded, failed, cancelled"
+    with pytest.raises(ValueError, match=rf"no state 'pending'\. The states are {states}\.$"):
         site.tasks.jobs(state="pending")
-    assert str(wrong.value) == (
-        "There is no state 'pending'. The states are queued, running, succeeded, failed, cancelled."
-    )
     for limit in (0, -1, True, "10", 1.5):
         with pytest.raises(ValueError, match="must be a whole number of at least 1"):
             site.tasks.jobs(limit=limit)  # type: ignore[arg-type]  # what is refused here

@@ -34,7 +34,8 @@ FILES = "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////fold
 REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "BACKBURNER_URL",
-        ["redis://localhost", "sqlite:///", "jobs.db", "", None, 5, "sqlite:///jobs/", "sqlite:///a?b=c"],
+        ["redis://localhost", "sqlite:///", "jobs.db", "", None, 5]
+        + ["sqlite:///jobs/", "sqlite:///a?b=c"],
         FILES,
     ),
     ("BACKBURNER_ENGINE", ["rq", "", None, 1, []], "'auto' or 'local'"),
@@ -46,7 +47,11 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ),
     ("BACKBURNER_APP", ["", 5], "a text that is not empty"),
     ("BACKBURNER_THREADS", [0, -1, "4", 2.0, True, None], "a whole number of at least 1"),
-    ("BACKBURNER_QUEUES", [5, [], {}], "a list of queue names, or a text of them with commas between"),
+    (
+        "BACKBURNER_QUEUES",
+        [5, [], {}],
+        "a list of queue names, or a text of them with commas between",
+    ),
     ("BACKBURNER_QUEUES", [["a", ""], "a,,b", [5], ""], "a list of queue names, none of them empty"),
     ("BACKBURNER_DURABILITY", ["none", None], "'full' or 'normal'"),
     ("BACKBURNER_GRACE", ["25", None, True], "a number of seconds or a timedelta"),
@@ -66,7 +71,11 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("BACKBURNER_KEEP_FAILED", [-1], "from 0 to 1e+09 seconds"),
     ("BACKBURNER_KEEP_BYTES", [-1, "10 GB"], "a whole number of at least 0"),
     ("BACKBURNER_FILES", ["", 5], "a text that is not empty"),
-    ("BACKBURNER_SUBMIT", ["a b", [5], 5], "a list of module names such as ['shop', 'lib.reports']"),
+    (
+        "BACKBURNER_SUBMIT",
+        ["a b", [5], 5],
+        "a list of module names such as ['shop', 'lib.reports']",
+    ),
     ("BACKBURNER_MAX_STREAMS", ["many", -1, True], "'auto' or a whole number of at least 0"),
     ("BACKBURNER_MAX_WAIT", ["10"], "a number of seconds or a timedelta"),
 ]  # fmt: skip
