@@ -33,6 +33,11 @@ class Budget:
     def __init__(self, most: int | None) -> None:
         self._most = most
 
+    @property
+    def held(self) -> int:
+        """How many there are now, in all apps of the process."""
+        return len(_held)
+
     def take(self, server: Server) -> Slot | None:
         """Room for one more, or ``None``."""
         most = server.room if self._most is None else self._most

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from flask import Response, request
 
 from ..errors import JobNotFound
+from ..ids import is_id
 from ..installation import Installation
 from .access import visible_job
 from .problem import Problem
@@ -40,14 +41,15 @@ def events(installation: Installation) -> Response:
 
 
 def _asked_ids() -> list[str]:
-    ids = list(dict.fromkeys(filter(None, request.args.get("ids", "").split(","))))
-    if 1 <= len(ids) <= MOST_JOBS:
-        return ids
+    ids = request.args.get("ids", "").split(",")
+    if len(ids) <= MOST_JOBS and all(map(is_id, ids)):
+        return list(dict.fromkeys(ids))
+    found = f"has {len(ids)} ids" if len(ids) > MOST_JOBS else "is not all ids"
     raise Problem(
         422,
         "argument",
         "Argument not usable",
-        f"ids has {len(ids)} ids, but must have from 1 to {MOST_JOBS}, with commas between them.",
+        f"ids {found}, but must be from 1 to {MOST_JOBS} ids of jobs with commas between them.",
     )
 
 
