@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from .clock import moment
+from .codec.shown import show
 from .errors import JobCancelled, JobInterrupted, NoCurrentJob
 from .files import FileFolder
 from .record import JobFile, Line, Progress
-from .shown import show
 from .store.base import LINES_KEPT, Claim, Report
 
 T = TypeVar("T")

@@ -13,12 +13,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from .codec import Signature
+from .codec.shown import show
 from .errors import CallError, DefinitionError
 from .ids import new_id
 from .installation import Installation
 from .job import Job
 from .ownership import checked_owner
-from .shown import show
 from .signals import job_queued
 from .store.base import NewJob
 from .submission import module_name

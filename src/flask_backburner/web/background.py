@@ -14,13 +14,13 @@ from flask.typing import ResponseReturnValue
 from flask.views import View
 from msgspec.structs import replace
 
+from ..codec.shown import show
 from ..context import current_job
 from ..errors import ConfigError, DefinitionError, JobFailed
 from ..ids import new_id
 from ..installation import Installation
 from ..job import Job
 from ..record import State, StoredResponse
-from ..shown import show
 from ..task import Task, task_name
 from .session_change import session_change, session_texts
 from .stored_request import (

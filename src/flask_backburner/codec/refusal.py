@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from ..errors import ArgumentError, ArgumentsTooLarge, DefinitionError, ResultError
 from . import hint as hints
-from .errors import ArgumentError, ArgumentsTooLarge, DefinitionError, ResultError
 from .flaw import Flaw
 from .shown import show, show_error
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter
 from typing import Any
 
+from ..errors import CallError, DefinitionError
 from . import hint as hints
-from .errors import CallError, DefinitionError
 from .shown import show, show_error
 
 ABSENT: Any = object()

@@ -18,10 +18,10 @@ import msgspec
 from msgspec.json import Decoder
 from msgspec.structs import astuple
 
+from ..errors import ArgumentError, ResultError
 from . import hint as hints
 from . import refusal
 from .call import ABSENT, Call, is_needed
-from .errors import ArgumentError, ResultError
 from .likeness import difference
 from .obstacle import survey
 
