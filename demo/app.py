@@ -12,9 +12,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from demo import formats
 from demo.report.views import report
 from demo.tasks import tasks
+from demo.thumbnails.views import thumbnails
 
 HERE = Path(__file__).parent
-PARTS = [("Report", "report.index")]
+PARTS = [("Report", "report.index"), ("Thumbnails", "thumbnails.index")]
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -40,6 +41,7 @@ def create_app() -> Flask:
     app.config.from_prefixed_env()
     tasks.init_app(app)
     app.register_blueprint(report)
+    app.register_blueprint(thumbnails)
     app.register_error_handler(HTTPException, show_error)
     app.before_request(refuse_other_sites)
     app.after_request(add_security_headers)

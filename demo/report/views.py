@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from flask import (
     render_template,
     request,
     send_file,
-    session,
     url_for,
 )
 from werkzeug.datastructures import FileStorage
@@ -30,6 +27,8 @@ from werkzeug.wrappers import Response as BaseResponse
 from demo.report.shelf import Report, Shelf
 from demo.report.task import make_report
 from demo.tasks import tasks
+from demo.upload import shown_name
+from demo.visitor import visitor
 from flask_backburner import Job, JobNotFound
 
 SAMPLE = Path(__file__).parent.parent / "data" / "timezones.csv"
@@ -56,7 +55,7 @@ def upload() -> BaseResponse:
     encoding = request.form.get("encoding", "utf-8")
     if encoding not in ENCODINGS:
         abort(400, f"Unknown encoding; choose one of {', '.join(ENCODINGS)}.")
-    return begin(save(file), shown_name(file.filename), encoding)
+    return begin(save(file), shown_name(file.filename, "unnamed.csv"), encoding)
 
 
 @report.post("/reports/sample")
@@ -142,11 +141,6 @@ def shelf() -> Shelf:
     return Shelf(Path(current_app.instance_path))
 
 
-def visitor() -> str:
-    session.permanent = True
-    return str(session.setdefault("visitor", secrets.token_urlsafe(16)))
-
-
 def own_report(id: str) -> Report:
     return shelf().get(visitor(), id) or abort(404)
 
@@ -189,12 +183,6 @@ def as_csv(summary: dict[str, Any]) -> str:
 def download(text: str, type: str, name: str) -> Response:
     data = io.BytesIO(text.encode())
     return send_file(data, mimetype=type, as_attachment=True, download_name=name)
-
-
-def shown_name(filename: str) -> str:
-    """Give the name without folders and without characters that only confuse."""
-    name = re.split(r"[/\\]", filename)[-1]
-    return "".join(filter(str.isprintable, name))[:100] or "unnamed.csv"
 
 
 def stem(report: Report) -> str:

@@ -1,0 +1,1 @@
+"""Thumbnails: the pictures in a zip archive, made small."""
