@@ -160,8 +160,7 @@ def test_track_counts_what_is_done(site: Site) -> None:
     seen = []
 
     def work() -> list[str]:
-        for letter in current_job.track("abc", message="Spelling"):
-            seen.append(letter)
+        seen.extend(current_job.track("abc", message="Spelling"))
         return seen
 
     job = run(site, work)

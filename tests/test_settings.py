@@ -34,8 +34,16 @@ FILES = "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////fold
 REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "BACKBURNER_URL",
-        ["redis://localhost", "sqlite:///", "jobs.db", "", None, 5]
-        + ["sqlite:///jobs/", "sqlite:///a?b=c"],
+        [
+            "redis://localhost",
+            "sqlite:///",
+            "sqlite:///jobs/",
+            "sqlite:///a?b=c",
+            "jobs.db",
+            "",
+            None,
+            5,
+        ],
         FILES,
     ),
     ("BACKBURNER_ENGINE", ["rq", "", None, 1, []], "'auto' or 'local'"),
@@ -52,7 +60,11 @@ REFUSED: list[tuple[str, list[Any], str]] = [
         [5, [], {}],
         "a list of queue names, or a text of them with commas between",
     ),
-    ("BACKBURNER_QUEUES", [["a", ""], "a,,b", [5], ""], "a list of queue names, none of them empty"),
+    (
+        "BACKBURNER_QUEUES",
+        [["a", ""], "a,,b", [5], ""],
+        "a list of queue names, none of them empty",
+    ),
     ("BACKBURNER_DURABILITY", ["none", None], "'full' or 'normal'"),
     ("BACKBURNER_GRACE", ["25", None, True], "a number of seconds or a timedelta"),
     ("BACKBURNER_GRACE", [-1, float("nan"), float("inf"), 10**400], "from 0 to 1e+09 seconds"),
