@@ -12,6 +12,7 @@ from urllib.parse import quote
 from blinker import NamedSignal
 from flask import Flask, current_app, has_app_context, has_request_context, request
 
+from .clock import Clock
 from .codec import Signature
 from .engine.base import Engine
 from .errors import BackburnerError, StoreError
@@ -58,6 +59,7 @@ class Installation:
         self.tasks = tasks
         self.ownership = ownership
         self.files = FileFolder(settings.files)
+        self.clock = Clock()
         self._adopt = adopt
         self.engine = make_engine(self)
         self.live = Live(
@@ -90,6 +92,7 @@ class Installation:
             self.settings.name,
             durable=self.settings.durability == "full",
             keeping=self.settings.keeping,
+            clock=self.clock,
         )
 
     def definition(self, task: str) -> Definition | None:

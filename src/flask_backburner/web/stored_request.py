@@ -87,7 +87,7 @@ def spool(request: Request, files: FileFolder) -> None:
     body.seek(0)
     request.environ["wsgi.input"] = body
     request.environ["wsgi.input_terminated"] = True
-    del request.stream  # so that it is made anew, from what is kept
+    vars(request).pop("stream")  # cached; the next is made of what is kept
 
 
 def drop_spool(request: Request) -> None:
