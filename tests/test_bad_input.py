@@ -218,7 +218,7 @@ def test_progress_that_is_no_number(site: Site) -> None:
 
     assert error_of(failed(site, work)) == (
         "error",
-        "TypeError: current_job.progress() got current=1000000000000000000000000000000, but wants "
+        "TypeError: progress() got current=1000000000000000000000000000000, but wants "
         "a number, such as rows or bytes done: an int or a float between -2**63 and 2**63.",
     )
 

@@ -136,7 +136,7 @@ def wrong_number(site: Site, **values: Any) -> str:
 @pytest.mark.parametrize("value", ["5", True, float("nan"), float("inf"), 1 << 63, [], 10**30])
 def test_what_is_no_number_is_refused(site: Site, name: str, value: Any) -> None:
     assert wrong_number(site, **{name: value}) == (
-        f"TypeError: current_job.progress() got {name}={value!r}, but wants a number, such as rows "
+        f"TypeError: progress() got {name}={value!r}, but wants a number, such as rows "
         "or bytes done: an int or a float between -2**63 and 2**63."
     )
 
