@@ -19,6 +19,7 @@ from apps.workshop import (
     opened,
     tasks,
     tidy,
+    tidy_group,
 )
 
 from flask_backburner.context import current_job
@@ -136,6 +137,14 @@ def test_a_job_may_clean_up_when_it_is_cancelled(latch: Latch, journal: Journal)
     latch.open()
     assert ended(job).state == "cancelled"
     assert [entry.id for entry in journal.entries("tidied")] == [job.id]
+
+
+def test_a_cancel_that_arrives_inside_a_task_group_is_a_cancel(latch: Latch) -> None:
+    job = tidy_group.delay()
+    latch.arrived(1)
+    job.cancel()
+    latch.open()
+    assert (ended(job).state, job.error) == ("cancelled", None)
 
 
 def test_outside_a_job_there_is_no_current_job() -> None:

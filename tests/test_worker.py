@@ -29,6 +29,7 @@ from apps.workshop import (
 from flask_backburner import Job
 from flask_backburner.engine.local.engine import ThreadsWorker
 from flask_backburner.engine.local.worker import Worker
+from flask_backburner.engine.local.wakeup import runtime_folder
 from flask_backburner.installation import Installation
 from flask_backburner.record import Succeeded
 from flask_backburner.signals import (
@@ -152,6 +153,15 @@ def test_a_worker_serves_its_queues_only(shop: Installation, journal: Journal) -
     mine, other = mark.using(queue="reports").delay(), mark.delay()
     Worker(shop, queues=["reports"], burst=True).run()
     assert (mine.refresh().state, other.refresh().state) == ("succeeded", "queued")
+
+
+def test_without_its_sockets_a_worker_finds_work_by_polling(
+    at_work: ThreadsWorker, shop: Installation
+) -> None:
+    ended(add.delay(1, 1))
+    for bell in Path(runtime_folder(shop.settings.path, shop.settings.name) or "").iterdir():
+        bell.unlink()
+    assert ended(add.delay(2, 2), ONE_SECOND).result == 4
 
 
 def test_ten_thousand_small_jobs_are_drained(shop: Installation) -> None:

@@ -80,8 +80,9 @@ def _stop_on_signals(running: Worker, grace: float) -> None:
 
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        running.stop(0.0 if asked or number == signal.SIGQUIT else grace)
+        running.stop(0.0 if asked or number == quit_ else grace)
         asked = True
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+    quit_ = getattr(signal, "SIGQUIT", None)  # not on Windows
+    for number in filter(None, (signal.SIGTERM, signal.SIGINT, quit_)):
         signal.signal(number, stop)

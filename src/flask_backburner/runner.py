@@ -15,6 +15,7 @@ from .errors import (
     DefinitionError,
     JobCancelled,
     JobError,
+    JobInterrupted,
     JobReleased,
     ResultError,
 )
@@ -53,12 +54,19 @@ def _attempt(installation: Installation, running: RunningJob) -> Outcome:
         args, kwargs = definition.signature.load_arguments(running.claim.arguments)
         value = _call(definition, args, kwargs)
         return _succeeded(installation, definition, value)
-    except JobCancelled:
-        return Cancelled()
-    except JobReleased:
-        return Released()
     except BaseException as error:
+        if _is(error, JobCancelled):
+            return Cancelled()
+        if _is(error, JobReleased):
+            return Released()
         return _failed(installation, running, error)
+
+
+def _is(error: BaseException, interruption: type[JobInterrupted]) -> bool:
+    """Whether it is that interruption, alone or in the group that a ``TaskGroup`` makes of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(interruption) is not None
+    return isinstance(error, interruption)
 
 
 def _definition(installation: Installation, task: str) -> Definition:

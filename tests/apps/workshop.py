@@ -125,6 +125,20 @@ def tidy() -> None:
 
 
 @tasks.task
+async def tidy_group() -> None:
+    """Two parts of it meet the cancel at once."""
+
+    async def part() -> None:
+        await asyncio.to_thread(until, lambda: current_job.cancel_requested)
+        current_job.check_cancelled()
+
+    pass_latch()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(part())
+        group.create_task(part())
+
+
+@tasks.task
 def fail(how: str) -> None:
     raise {
         "exit": SystemExit(3),

@@ -121,7 +121,8 @@ class Bell:
         if self._outer is not None:
             self._outer.close()
             self._outer = None
-        self._selector.close()
+        with suppress(OSError):  # a forked child may have no copy of it
+            self._selector.close()
         self._inner.close()
         self._ringer.close()
 
