@@ -28,8 +28,8 @@ from apps.workshop import (
 
 from flask_backburner import Job
 from flask_backburner.engine.local.engine import ThreadsWorker
-from flask_backburner.engine.local.worker import Worker
 from flask_backburner.engine.local.wakeup import runtime_folder
+from flask_backburner.engine.local.worker import Worker
 from flask_backburner.installation import Installation
 from flask_backburner.record import Succeeded
 from flask_backburner.signals import (
