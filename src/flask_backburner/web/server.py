@@ -106,9 +106,15 @@ def hang_up_of(environ: Mapping[str, Any]) -> Callable[[], bool]:
     connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
     if connection is None or not hasattr(select, "POLLRDHUP"):
         return lambda: False
-    poll = select.poll()
+    poll = _poll()
     poll.register(connection.fileno(), select.POLLRDHUP)
     return lambda: bool(poll.poll(0))
+
+
+def _poll() -> Any:
+    """The system's poll, which never waits here; gevent's knows nothing of hang-ups."""
+    gevent = sys.modules.get("gevent.monkey")
+    return gevent.get_original("select", "poll")() if gevent else select.poll()
 
 
 def _after_fork_in_child() -> None:
