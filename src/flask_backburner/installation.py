@@ -129,6 +129,8 @@ class Installation:
         self.engine.stop(self.settings.grace)
         with self._opening:
             store, self._store = self._store, None
+        # A request may have started it again, on the store that is now to be closed.
+        self.engine.stop(self.settings.grace)
         if store:
             store.close()
 

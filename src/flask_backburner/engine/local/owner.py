@@ -14,6 +14,7 @@ import msgspec
 
 from ...errors import StoreError
 from ...installation import Installation
+from ...store.base import Store
 from .address import Address
 from .child import EX_CONFIG, Letter
 
@@ -45,6 +46,7 @@ class Owner:
         self._address = address
         self._unloadable = unloadable
         self._stopping = threading.Event()
+        self._store: Store | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._leash: int | None = None
         self._thread = threading.Thread(target=self._run, name="backburner-owner", daemon=True)
@@ -57,7 +59,9 @@ class Owner:
         logger = self._installation.app.logger
         while not self._stopping.is_set():
             try:
-                if self._installation.store.elect(ROLE):
+                # Its own from now on: the installation may be closed and have another later.
+                self._store = self._store or self._installation.store
+                if self._store.elect(ROLE):
                     self._keep_child()
             except StoreError as error:
                 logger.error("The embedded worker waits for its store: %s", error)
@@ -115,8 +119,12 @@ class Owner:
 
     def _give_up(self) -> None:
         self._stopping.set()
-        self._installation.store.resign(ROLE)
+        self._resign()
         self._unloadable()
+
+    def _resign(self) -> None:
+        if self._store is not None:
+            self._store.resign(ROLE)
 
     def stop(self, patience: float) -> None:
         """Let go of the child and wait for its end, which comes at last. Repeatable."""
@@ -126,7 +134,7 @@ class Owner:
         if self._child is not None and self._thread.is_alive():
             self._child.kill()
             self._thread.join()
-        self._installation.store.resign(ROLE)
+        self._resign()
 
     def forget(self) -> None:
         """In a forked child: let go, or the worker would not notice its owner's end."""

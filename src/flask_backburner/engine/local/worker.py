@@ -84,11 +84,12 @@ class Worker:
 
     def _enlisted(self) -> Presence | None:
         """Wait for the role and for the store; none if told to stop before."""
-        store = self._installation.store
         while not self._stopping:
             try:
-                if self._role is None or store.elect(self._role):
-                    return store.join(self._threads, self._queues)
+                # Its own from now on: the installation may be closed and have another later.
+                self._store = self._installation.store
+                if self._role is None or self._store.elect(self._role):
+                    return self._store.join(self._threads, self._queues)
             except Exception as error:
                 self._complain(error)
             self._bell.wait(WAIT_FOR_ROLE)
@@ -96,7 +97,7 @@ class Worker:
 
     def _serve(self, presence: Presence) -> int:
         self._presence = presence
-        self._upkeep = Upkeep(self._installation.store, self._installation.files)
+        self._upkeep = Upkeep(self._store, self._installation.files)
         self._notices = Notices(self._installation)
         self._pool = ThreadPool(
             self._threads,
@@ -160,7 +161,7 @@ class Worker:
 
     def _turn(self) -> Turn:
         self._gather()
-        turn = self._installation.store.turn(
+        turn = self._store.turn(
             self._presence,
             settled=self._settled,
             reports=self._reports,
@@ -234,7 +235,7 @@ class Worker:
     def _resign(self) -> None:
         self._upkeep.resign()
         if self._role is not None:
-            self._installation.store.resign(self._role)
+            self._store.resign(self._role)
 
     def _hand_back_running(self) -> int:
         self._gather()
