@@ -153,14 +153,14 @@ class _DoomedJob(RunningJob):
 
     # Looked at by every progress call.
     @property
-    def interrupt(  # pyright: ignore[reportIncompatibleVariableOverride]  # set and read as one
-        self,
-    ) -> type[JobInterrupted] | None:
+    def interrupt(self) -> type[JobInterrupted] | None:
         self.left -= 1
         return _Death if self.left <= 0 else None
 
     @interrupt.setter
-    def interrupt(self, how: type[JobInterrupted] | None) -> None:
+    def interrupt(  # pyright: ignore[reportIncompatibleVariableOverride]  # set and read as one
+        self, how: type[JobInterrupted] | None
+    ) -> None:
         """Nothing else stops it."""
 
 
