@@ -809,8 +809,11 @@ def test_the_oldest_job_of_each_queue_tells_how_long_it_waits(
     clock.move(3)
     add(store, "c", queue="one")
     add(store, "d", queue="two")
+    add(store, "e", queue="one", priority=9)
     clock.move(1)
     assert store.oldest_queued() == {"one": 4.0, "two": 1.0}
+    clock.move(99)
+    assert store.oldest_queued() == {"one": 103.0, "two": 100.0, "later": 3.0}
 
 
 # external jobs
