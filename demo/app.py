@@ -10,12 +10,17 @@ from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from demo import formats
+from demo.fractal.views import fractal
 from demo.report.views import report
 from demo.tasks import tasks
 from demo.thumbnails.views import thumbnails
 
 HERE = Path(__file__).parent
-PARTS = [("Report", "report.index"), ("Thumbnails", "thumbnails.index")]
+PARTS = [
+    ("Report", "report.index"),
+    ("Thumbnails", "thumbnails.index"),
+    ("Slow page", "fractal.mandelbrot_set"),
+]
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -40,8 +45,8 @@ def create_app() -> Flask:
     )
     app.config.from_prefixed_env()
     tasks.init_app(app)
-    app.register_blueprint(report)
-    app.register_blueprint(thumbnails)
+    for part in report, thumbnails, fractal:
+        app.register_blueprint(part)
     app.register_error_handler(HTTPException, show_error)
     app.before_request(refuse_other_sites)
     app.after_request(add_security_headers)

@@ -1,0 +1,1 @@
+"""Fractal: a slow page, made a background view by one decorator."""
