@@ -17,14 +17,16 @@ PROGRAM = '''
 from flask import Flask, render_template_string
 from flask_backburner import Backburner, JobError, current_job
 from support.latch import pass_latch
+from support.waiting import until
 
 app = Flask(__name__)
 tasks = Backburner(app)
 
 BUTTONS = """
 <!doctype html><title>Shop</title>
-<form method="post" action="{{ url_for('start', what='export') }}"><button>Export</button></form>
-<form method="post" action="{{ url_for('start', what='broken') }}"><button>Break</button></form>
+{% for task in ["Export", "Patient", "Broken"] %}
+<form method="post" action="{{ url_for('start', what=task) }}"><button>{{ task }}</button></form>
+{% endfor %}
 """
 OWN = """
 <!doctype html><title>Own</title>{{ backburner.script() }}
@@ -40,6 +42,13 @@ def export() -> dict[str, int]:
     return {"rows": 1234}
 
 @tasks.task
+def patient() -> None:
+    for number in current_job.track(range(10)):
+        pass_latch()
+        if number == 4:
+            until(lambda: current_job.cancel_requested)
+
+@tasks.task
 def broken() -> None:
     current_job.progress(3, 10, "Reading")
     pass_latch()
@@ -51,7 +60,7 @@ def buttons():
 
 @app.post("/start/<what>")
 def start(what):
-    return (export if what == "export" else broken).delay()
+    return {"Export": export, "Patient": patient, "Broken": broken}[what].delay()
 
 @app.get("/own/<id>")
 def own(id):
@@ -132,7 +141,7 @@ def test_a_reload_in_the_middle_shows_at_least_the_last_value(
 
 
 def test_a_job_is_cancelled_in_the_middle(page: Page, site: Served, latch: Latch) -> None:
-    click(page, site, "Export")
+    click(page, site, "Patient")
     latch.step(4)
     latch.arrived(5)
     expect(bar(page)).to_have_js_property("value", 0.4)
@@ -146,7 +155,7 @@ def test_a_job_is_cancelled_in_the_middle(page: Page, site: Served, latch: Latch
 
 
 def test_a_failure_says_its_words(page: Page, site: Served, latch: Latch) -> None:
-    click(page, site, "Break")
+    click(page, site, "Broken")
     latch.arrived(1)
     expect(bar(page)).to_have_js_property("value", 0.3)
     latch.open()
@@ -190,12 +199,12 @@ def test_without_javascript_the_page_reloads_itself(
 def test_without_javascript_a_job_is_cancelled_by_its_form(
     plain: Page, site: Served, latch: Latch
 ) -> None:
-    url = click(plain, site, "Export")
-    latch.step(2)
-    latch.arrived(3)
+    url = click(plain, site, "Patient")
+    latch.step(4)
+    latch.arrived(5)
     plain.get_by_role("button", name="Cancel").click()
     plain.wait_for_url(url)
     expect(state(plain)).to_have_text("Cancelling …")
     latch.open()
     expect(state(plain)).to_have_text("Cancelled", timeout=10_000)
-    assert latch.arrivals == 3
+    assert latch.arrivals == 5
