@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from flask import Request
 from msgspec import Struct
+from werkzeug.wsgi import get_content_length
 
 from ..errors import BackburnerError, StoreError, StoreFull
 from ..files import FileFolder, publish
@@ -81,13 +82,28 @@ def spool(request: Request, files: FileFolder) -> None:
         # Closed at the request's end.
         body = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(files.folder))  # noqa: SIM115
     request.environ[_SPOOL] = body
-    while chunk := request.stream.read(CHUNK):
+    for chunk in _chunks(request):
         with _on_disk(files):
             body.write(chunk)
     body.seek(0)
     request.environ["wsgi.input"] = body
-    request.environ["wsgi.input_terminated"] = True
-    vars(request).pop("stream")  # cached; the next is made of what is kept
+    _say_where_it_ends(request.environ)
+    vars(request).pop("stream", None)  # cached; the next is made of what is kept
+
+
+def _chunks(request: Request) -> Iterator[bytes]:
+    """The body, not read beyond its end, which a limit may take for too much."""
+    length, done = request.content_length, 0
+    while done != length and (chunk := request.stream.read(CHUNK)):
+        done += len(chunk)
+        yield chunk
+
+
+def _say_where_it_ends(environ: WSGIEnvironment) -> None:
+    if get_content_length(environ) is None:
+        environ["wsgi.input_terminated"] = True
+    else:
+        environ.pop("wsgi.input_terminated", None)
 
 
 def drop_spool(request: Request) -> None:
@@ -163,17 +179,18 @@ def forget_body(files: FileFolder, id: str) -> None:
 def restored(stored: StoredRequest, files: FileFolder, id: str) -> Iterator[WSGIEnvironment]:
     """The environment of the request as it came, for the job with this id."""
     with _open_body(stored, files.path(id, BODY)) as body:
-        yield {
+        environ: WSGIEnvironment = {
             **stored.environ,
             JOB: id,
             "wsgi.version": (1, 0),
             "wsgi.input": body,
-            "wsgi.input_terminated": True,
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": True,
             "wsgi.run_once": False,
         }
+        _say_where_it_ends(environ)
+        yield environ
 
 
 def _open_body(stored: StoredRequest, path: Path) -> IO[bytes]:

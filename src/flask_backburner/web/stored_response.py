@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin
@@ -21,6 +22,7 @@ from .session_change import apply_to_session
 
 RESULT = "Backburner-Result"
 CHUNK = 64 << 10
+IN_MEMORY = 256 << 10
 
 
 def store_response(
@@ -99,12 +101,12 @@ def answer(installation: Installation, job: Job[Any]) -> Response:
 
 
 def _response(installation: Installation, stored: StoredResponse, path: Path) -> Response:
-    make = installation.app.response_class
-    if not stored.streamed:
-        # It was in memory when the view made it; what comes after may want to change it.
-        return make(path.read_bytes(), stored.status)
-    body = wrap_file(request.environ, path.open("rb"), CHUNK)
-    return make(body, stored.status, direct_passthrough=stored.direct)
+    body: bytes | Iterable[bytes]
+    if stored.streamed and path.stat().st_size > IN_MEMORY:
+        body = wrap_file(request.environ, path.open("rb"), CHUNK)
+    else:
+        body = path.read_bytes()
+    return installation.app.response_class(body, stored.status, direct_passthrough=stored.direct)
 
 
 def _conditional(response: Response, size: int) -> Response:
