@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_backburner.context import RunningJob, bound, current_job
+from flask_backburner.context import Bound, RunningJob, current_job
 from flask_backburner.engine.local.pool import ThreadPool
 from flask_backburner.errors import JobCancelled, JobReleased
 from flask_backburner.files import FileFolder
@@ -31,7 +31,7 @@ class Bench:
         return claim.id not in self.refused
 
     def _run(self, running: RunningJob) -> Outcome:
-        with bound(running):
+        with Bound(running):
             try:
                 self.go.wait(10)
                 current_job.progress(1)

@@ -22,6 +22,7 @@ from .store.base import LINES_KEPT, Claim, Report
 T = TypeVar("T")
 
 LINE_BYTES = 8 << 10
+NOTHING = (None, None, None, None)
 _CUT = "…"
 _MOST = 1 << 63
 
@@ -56,7 +57,7 @@ class RunningJob:
         self.phase: str | None = None
         self.interrupt: type[JobInterrupted] | None = None
         self._lines: deque[Line] = deque(maxlen=LINES_KEPT)
-        self._reported = Progress()
+        self._reported: tuple[float | None, float | None, str | None, str | None] = NOTHING
 
     def check(self) -> None:
         """Where a cancel arrives."""
@@ -83,14 +84,19 @@ class RunningJob:
 
     def news(self) -> Report | None:
         """What changed since this was asked last, for the worker to report."""
-        message = None if self.message is None else storable(self.message)
-        progress = Progress(self.current, self.total, message, self.phase)
-        lines = tuple(self._lines.popleft() for _ in range(len(self._lines)))
-        files = tuple(self._attached.popleft() for _ in range(len(self._attached)))
-        if progress == self._reported:
-            return Report(self.claim, None, lines, files) if lines or files else None
-        self._reported = progress
-        return Report(self.claim, progress, lines, files)
+        now = (self.current, self.total, self.message, self.phase)
+        changed = now != self._reported
+        if not (changed or self._lines or self._attached):
+            return None
+        self._reported = now
+        current, total, message, phase = now
+        message = None if message is None else storable(message)
+        return Report(
+            self.claim,
+            Progress(current, total, message, phase) if changed else None,
+            tuple(self._lines.popleft() for _ in range(len(self._lines))),
+            tuple(self._attached.popleft() for _ in range(len(self._attached))),
+        )
 
 
 def storable(text: str, size: int = LINE_BYTES) -> str:
@@ -104,14 +110,19 @@ def storable(text: str, size: int = LINE_BYTES) -> str:
 _running: ContextVar[RunningJob] = ContextVar("flask_backburner.running")
 
 
-@contextmanager
-def bound(running: RunningJob) -> Iterator[None]:
+class Bound:
     """Make this the current job of the calling thread."""
-    token = _running.set(running)
-    try:
-        yield
-    finally:
-        _running.reset(token)
+
+    __slots__ = ("_running", "_token")
+
+    def __init__(self, running: RunningJob) -> None:
+        self._running = running
+
+    def __enter__(self) -> None:
+        self._token = _running.set(self._running)
+
+    def __exit__(self, *error: object) -> None:
+        _running.reset(self._token)
 
 
 class CurrentJob:

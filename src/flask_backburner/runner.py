@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from .context import RunningJob, bound, storable
+from .context import Bound, RunningJob, storable
 from .errors import (
     ArgumentError,
     DefinitionError,
@@ -41,7 +41,7 @@ def run_job(installation: Installation, running: RunningJob) -> Outcome:
     Nothing that the function raises gets out, not even ``SystemExit``.
     """
     try:
-        with installation.app.app_context(), bound(running):
+        with installation.app.app_context(), Bound(running):
             return _attempt(installation, running)
     except BaseException as error:
         # Teardown functions run here too, and are the app's own code.

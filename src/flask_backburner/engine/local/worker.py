@@ -20,6 +20,7 @@ REPORT_INTERVAL = 0.1
 AHEAD_SECONDS = 0.005
 MOST_AHEAD = 1000
 STALLED_SECONDS = 0.02
+SHORTEST_PAUSE = 0.001
 STORE_PAUSE = 0.5
 WAIT_FOR_ROLE = 0.05
 THREAD_PATIENCE = 1.0
@@ -215,7 +216,11 @@ class Worker:
         self._bell.wait(self._pause())
 
     def _pause(self) -> float:
-        return min(self._poll, REPORT_INTERVAL) if self._pool.held else self._poll
+        if not self._pool.held:
+            return self._poll
+        # Not a moment before the next reports are due, which would put them off to the next.
+        due = self._reported_at + REPORT_INTERVAL - time.monotonic()
+        return min(self._poll, max(SHORTEST_PAUSE, due))
 
     def _finish(self) -> int:
         """Hand back what nobody began, wait for what runs, hand back the rest."""
