@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ def job_page(job: Job[Any]) -> str:
     return render_template(
         "backburner/job.html",
         job=document,
-        log=[line_document(line) for line in job.log()[-LINES_SHOWN:]],
+        log=_newest_lines(job),
         result_text=_result_text(document),
         script_url=asset_url("backburner.js"),
         style_url=asset_url("backburner.css"),
@@ -51,10 +52,14 @@ def line_document(line: Line) -> dict[str, Any]:
     }
 
 
+def _newest_lines(job: Job[Any]) -> list[dict[str, Any]]:
+    return [line_document(line) for line in job.log()[-LINES_SHOWN:]]
+
+
 def _result_text(document: dict[str, Any]) -> str | None:
     result = document.get("result")
-    if result is None:
-        return None
+    if result is None or isinstance(result, str):
+        return result
     return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
 
 
@@ -75,15 +80,33 @@ def csrf_token() -> str | None:
 class TemplateGlobals:
     """What templates call ``backburner``."""
 
-    def progress(self, job: Job[Any], label: str | None = None) -> Markup:
-        """The job's live bar, showing its present state until the browser takes over."""
+    def progress(
+        self,
+        job: Job[Any],
+        label: str | None = None,
+        caller: Callable[[], str] | None = None,
+    ) -> Markup:
+        """The job's live bar, showing its present state until the browser takes over.
+
+        In a ``{% call %}`` block it holds the block's elements too, each shown in the states
+        that its ``data-when`` names.
+        """
+        document = job.document()
         return Markup(
             render_template(
                 "backburner/progress.html",
-                job=job.document(),
+                job=document,
                 label=label,
+                result_text=_result_text(document),
                 csrf_token=csrf_token(),
+                slots=Markup(caller()) if caller else None,
             )
+        )
+
+    def log(self, job: Job[Any]) -> Markup:
+        """The newest lines of the job's log; new ones come as long as its bar is on the page."""
+        return Markup(
+            render_template("backburner/log.html", job=job.document(), log=_newest_lines(job))
         )
 
     def script(self, nonce: str | None = None) -> Markup:

@@ -1,60 +1,160 @@
-// Flask-Backburner in the browser: watch(), <job-progress> and <job-log>; typed in backburner.d.ts.
-// Text enters the page through textContent alone, so the strictest Content-Security-Policy will do.
+// Live status of jobs, as backburner.d.ts says. Text enters through textContent alone.
 
-const PATIENCE = 20; // seconds for one answer
-const SHORTEST_PAUSE = 0.05;
-const LONGEST_PAUSE = 30; // seconds between two tries while the server is away
-const LOG_PAUSE = 5; // seconds between two reads of a silent log
+const PATIENCE = 20; // seconds
+const FIRST_WORD = 2.5; // of a stream
+const SILENCE = 35; // longer than any stream
+const LONGEST_PAUSE = 30;
+const LOG_PAUSE = 3;
+const MINUTE = 60;
+const SESSION = 1e6;
 const MOST_LINES = 1000; // as many as the server keeps
 
-/** The documents of one job as they change; ends when the job is done or `signal` says so. */
-export async function* watch(url, options = {}) {
-  let newest = -Infinity;
-  for await (const job of polled(url, options)) {
-    if (job.version < newest) continue; // an answer from before the last one
-    newest = job.version;
-    yield job;
-    if (job.done) return;
+/** By stream once a document names it; by asking until then and when it fails. */
+export async function* watch(url, { signal = new AbortController().signal, onconnection, job } = {}) {
+  let newest = job?.version ?? 0;
+  while (!signal.aborted) {
+    const streaming = streams(job);
+    for await (job of streaming ? streamed(job, signal) : polled(url, signal, onconnection)) {
+      if (job.version < newest) continue;
+      newest = job.version;
+      yield job;
+      if (job.done) return;
+      if (!streaming && streams(job)) break;
+    }
+    if (streaming) job = null;
   }
 }
 
-// Transports: generators of documents, as they come, until they are told to stop.
-
-async function* polled(url, { signal, onconnection } = {}) {
-  let etag;
-  let pause = 0;
+async function* polled(url, signal, onconnection) {
+  let known = "";
+  let pause;
   let wait = 0;
   let failures = 0;
   for (;;) {
     await rest(wait, signal);
-    if (signal?.aborted) return;
-    const headers = etag ? { "If-None-Match": etag } : {};
-    const { lost, status, retry, body, ...answer } = await ask(url, { signal, headers });
-    if (signal?.aborted) return;
+    const headers = { "If-None-Match": known };
+    const { lost, status, retry, etag, body } = await ask(url, signal, { headers });
+    if (signal.aborted) return;
     if (lost) {
+      strikes = 0;
       if (!failures) onconnection?.(false);
-      wait = Math.max(retry, around(Math.min(2 ** failures++, LONGEST_PAUSE), 0.5));
+      wait = Math.max(retry, around(Math.min(2 ** failures++, LONGEST_PAUSE)));
       continue;
     }
     if (failures) onconnection?.(true);
     failures = 0;
     if (status >= 400) throw refusal(status);
-    // Retry-After is `poll_after` in whole seconds: only a larger one says more. Of an unchanged
-    // job it is the only word on how the pauses grow.
-    const own = body?.poll_after ?? Math.min(pause * 1.5, retry || Math.ceil(pause));
-    pause = retry > Math.ceil(own) ? retry : own;
-    wait = around(Math.max(pause, SHORTEST_PAUSE), 0.1);
+    pause = body?.poll_after ?? Math.min(pause * 1.5, retry || pause);
+    wait = around(pause || 1);
     if (!body) continue;
-    etag = answer.etag;
+    known = etag;
     yield body;
   }
 }
 
-function around(seconds, share) {
-  return seconds * (1 - share + 2 * share * Math.random());
+// One stream for all jobs that the page watches
+
+const hearers = new Set(); // of {id, link, hear}
+let source, opening, watchdog;
+let teller; // the job whose log it tells
+let strikes = 0; // too short, in a row
+let memory = {};
+try {
+  memory = sessionStorage;
+} catch {} // forbidden here
+
+function streams(job) {
+  return job?.links.events && !(Date.now() < memory.backburnerPolls);
 }
 
-/** Wait; not over while the page is hidden, over at once when it is seen again or back online. */
+async function* streamed({ id, links }, signal) {
+  const news = [];
+  let wake;
+  const hear = (job) => {
+    news.push(job);
+    wake?.();
+  };
+  const hearer = { id, link: links.events, hear };
+  hearers.add(hearer);
+  signal.addEventListener("abort", () => hear());
+  clearTimeout(opening);
+  opening = setTimeout(open, 50); // all bars together
+  try {
+    for (;;) {
+      if (!news.length) await new Promise((resolve) => (wake = resolve));
+      const job = news.shift();
+      if (!job) return;
+      yield job;
+    }
+  } finally {
+    hearers.delete(hearer);
+    if (!hearers.size) close();
+  }
+}
+
+function open() {
+  close();
+  const [first] = hearers;
+  if (!first || document.hidden) return fail();
+  const ids = new Set([...hearers].map(({ id }) => id));
+  const { id, link } = first;
+  if (ids.size == 1) teller = id;
+  source = new EventSource(teller ? link : link.replace(/[^/]+\/events/, `events?ids=${[...ids]}`));
+  let opened, spoke;
+  const on = (name, hear) => {
+    source.addEventListener(name, ({ data, lastEventId }) => {
+      spoke = true;
+      expect(SILENCE);
+      hear(JSON.parse(data), lastEventId);
+    });
+  };
+  const tell = (id, job) => {
+    for (const hearer of hearers) if (hearer.id == id) hearer.hear(job);
+  };
+  const tellLine = (line) => document.dispatchEvent(new CustomEvent("job-line", { detail: { ...line, job: id } }));
+  on("job", (job, last) => {
+    tell(job.id, job);
+    if (teller) tellLine({ id: last.split(".")[1] });
+  });
+  on("log", tellLine);
+  on("gone", ({ id }) => tell(id));
+  source.onopen = () => (opened = Date.now());
+  source.onerror = () => {
+    // Streams are bounded: the browser opens the next where this one ended.
+    strikes = spoke && Date.now() - opened > 1000 ? 0 : strikes + 1;
+    if (strikes > 1) fail(spoke ? MINUTE : SESSION);
+    else if (!spoke || !opened) fail();
+    else expect(SILENCE);
+    opened = undefined;
+  };
+  expect(FIRST_WORD, SESSION);
+}
+
+function close() {
+  clearTimeout(watchdog);
+  source?.close();
+  teller = null;
+}
+
+function expect(seconds, penalty) {
+  clearTimeout(watchdog);
+  watchdog = setTimeout(fail, seconds * 1000, penalty);
+}
+
+/** Let all ask: once, or for so long. */
+function fail(seconds) {
+  close();
+  if (seconds) memory.backburnerPolls = Date.now() + seconds * 1000;
+  for (const { hear } of hearers) hear();
+}
+
+document.addEventListener("visibilitychange", () => document.hidden && fail());
+
+function around(seconds) {
+  return seconds * (0.8 + 0.4 * Math.random());
+}
+
+/** Not over while the page is hidden; over at once when it is seen again or back online. */
 function rest(seconds, signal) {
   return new Promise((resolve) => {
     const over = new AbortController();
@@ -65,32 +165,32 @@ function rest(seconds, signal) {
     };
     const wake = () => document.hidden || end();
     const timer = setTimeout(wake, Math.min(seconds, 1e6) * 1000);
-    document.addEventListener("visibilitychange", wake, { signal: over.signal });
-    addEventListener("online", wake, { signal: over.signal });
-    signal?.addEventListener("abort", end, { signal: over.signal });
-    if (signal?.aborted) end();
+    document.addEventListener("visibilitychange", wake, over);
+    addEventListener("online", wake, over);
+    signal.addEventListener("abort", end, over);
+    if (signal.aborted) end();
   });
 }
 
-/** One request; `lost` is an answer that did not come or that a later try may better. */
-async function ask(url, { signal, headers, method } = {}) {
-  const signals = [AbortSignal.timeout(PATIENCE * 1000)];
-  if (signal) signals.push(signal);
+async function ask(url, signal, { headers, method }) {
   try {
     const answer = await fetch(url, {
       method,
       headers: { Accept: "application/json", ...headers },
       cache: "no-store",
-      signal: AbortSignal.any(signals),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE * 1000)]),
     });
-    const { status } = answer;
-    const retry = Number(answer.headers.get("Retry-After")) || 0;
-    if (status >= 500 || status == 429) return { lost: true, status, retry };
-    if (!answer.ok) return { status, retry };
-    if (answer.redirected && !/json/.test(answer.headers.get("Content-Type"))) return { status: 401 };
-    return { status, retry, etag: answer.headers.get("ETag") ?? "", body: await answer.json() };
+    const { status, ok, redirected, headers: heads } = answer;
+    if (redirected && !/json/.test(heads.get("Content-Type"))) return { status: 401 };
+    return {
+      lost: status >= 500 || status == 429,
+      status,
+      retry: Number(heads.get("Retry-After")) || 0,
+      etag: heads.get("ETag") ?? "",
+      body: ok && (await answer.json()),
+    };
   } catch {
-    return { lost: true, status: 0, retry: 0 };
+    return { lost: true, retry: 0 };
   }
 }
 
@@ -98,8 +198,6 @@ function refusal(status) {
   const words = { 401: "Please sign in again.", 404: "This job is unknown.", 410: "This job is no longer kept." };
   return Object.assign(new Error(words[status] ?? `This job cannot be read (${status}).`), { status });
 }
-
-// Words. The template progress.html says the same ones.
 
 function human(task) {
   const name = task.split(/[:.]/).pop().replaceAll("_", " ").trim();
@@ -121,14 +219,15 @@ function stateWords({ state, attempt, cancel_requested }) {
 function waitingWords(waiting) {
   const { reason, position, estimate } = waiting ?? {};
   const when = estimate == null ? "" : about(estimate);
+  const later = when ? `in ${when}` : "later";
   const place = position > 1 ? `Number ${position} in line` : position ? "Next in line" : "Waiting in line";
   const words = {
-    in_line: when ? `${place}, ${when}` : place,
-    scheduled: when ? `Starts in ${when}` : "Scheduled for later",
-    retry: when ? `The last attempt failed; the next is in ${when}` : "The last attempt failed; waiting for the next",
-    no_worker: "Waiting: no worker is running",
-    paused: "Waiting: the queue is paused",
-    limit: "Waiting: as many of these jobs run as may at once",
+    in_line: place + (when && `, ${when}`),
+    scheduled: `Starts ${later}`,
+    retry: `The last attempt failed; the next starts ${later}`,
+    no_worker: "No worker is running for this queue",
+    paused: "This queue is paused",
+    limit: "Too many of these jobs run now",
   };
   return words[reason] ?? "Waiting to start";
 }
@@ -143,11 +242,8 @@ function clock(at) {
 }
 
 function resultWords(result) {
-  if (result == null) return "";
-  return typeof result == "object" ? JSON.stringify(result, null, 2) : String(result);
+  return typeof result == "string" ? result : result == null ? "" : JSON.stringify(result, null, 2);
 }
-
-// Elements
 
 const loaded =
   document.readyState == "complete" ||
@@ -158,12 +254,16 @@ const loaded =
 
 const PARTS = {
   label: "span", state: "span", cancel: "form", bar: "progress", message: "span", amount: "span",
-  left: "span", note: "p", error: "p", result: "pre", live: "span",
+  left: "span", note: "p", error: "p", result: "pre", files: "ul", live: "span",
 };
 
 function put(node, text) {
-  if (node.textContent != text) node.textContent = text;
+  if (node.textContent != (text ?? "")) node.textContent = text;
   node.hidden = !text;
+}
+
+function make(tag, properties) {
+  return Object.assign(document.createElement(tag), properties);
 }
 
 class JobProgress extends HTMLElement {
@@ -173,7 +273,6 @@ class JobProgress extends HTMLElement {
   #said = null;
   #watching;
 
-  /** The newest document, or null. */
   get job() {
     return this.#job;
   }
@@ -191,34 +290,25 @@ class JobProgress extends HTMLElement {
     if (!this.#parts || before == now) return;
     this.#job = this.#said = null;
     delete this.dataset.job;
-    put(this.#parts.result, "");
+    put(this.#parts.result);
     this.#begin();
   }
 
-  /** Take the parts that the server rendered; make those that are missing. */
   #adopt() {
     const parts = {};
     const made = [];
     for (const [name, tag] of Object.entries(PARTS)) {
-      let part = this.querySelector(`.backburner-${name}`);
-      if (!part) {
-        part = document.createElement(tag);
-        part.className = `backburner-${name}`;
-        part.hidden = !["bar", "live"].includes(name);
-        made.push(part);
-      }
-      parts[name] = part;
+      const className = `backburner-${name}`;
+      parts[name] = this.querySelector("." + className) ?? make(tag, { className, hidden: tag != "progress" });
+      if (!parts[name].parentNode) made.push(parts[name]);
     }
     this.prepend(...made);
     parts.bar.max = 1;
-    parts.bar.ariaLabel ??= this.getAttribute("label") ?? "Job";
     parts.note.role = "status";
     parts.error.role = "alert";
     parts.live.ariaLive = "polite";
-    if (!parts.cancel.firstElementChild) {
-      parts.cancel.append(document.createElement("button"));
-      parts.cancel.lastChild.textContent = "Cancel";
-    }
+    parts.live.hidden = false;
+    if (!parts.cancel.firstChild) parts.cancel.append(make("button", { textContent: "Cancel" }));
     parts.button = parts.cancel.querySelector("button");
     parts.cancel.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -227,17 +317,17 @@ class JobProgress extends HTMLElement {
     return parts;
   }
 
-  async #begin() {
+  async #begin(known = this.#job) {
     this.#watching?.abort();
     const { signal } = (this.#watching = new AbortController());
-    await loaded; // so that the page's own scripts hear the first event
+    await loaded; // for the page to hear it
     if (signal.aborted) return;
-    if (!this.#job && this.dataset.job) this.#show(JSON.parse(this.dataset.job));
+    if (!this.#job && this.dataset.job) this.#show((known = JSON.parse(this.dataset.job)));
     const url = this.getAttribute("src");
     if (!url || this.#job?.done) return;
     const onconnection = (up) => this.#connected(up);
     try {
-      for await (const job of watch(url, { signal, onconnection })) this.#show(job);
+      for await (const job of watch(url, { signal, onconnection, job: known })) this.#show(job);
     } catch (error) {
       if (!error.status) throw error;
       this.#refuse(error);
@@ -246,7 +336,7 @@ class JobProgress extends HTMLElement {
 
   #show(job) {
     const before = this.#job;
-    if (before?.done || job.version < before?.version) return;
+    if (before?.done) return;
     this.#job = job;
     this.#paint(job);
     this.#tell("job-progress");
@@ -263,14 +353,15 @@ class JobProgress extends HTMLElement {
     const shown = state == "succeeded" ? { fraction: 1 } : progress;
     this.dataset.state = state;
     bar.hidden = false;
-    bar.ariaLabel = this.getAttribute("label") || human(job.task);
-    put(label, this.getAttribute("label") ?? "");
+    const name = this.getAttribute("label");
+    bar.ariaLabel = name || human(job.task);
+    put(label, name);
     put(parts.state, stateWords(job));
-    put(parts.message, (state == "queued" ? waitingWords(job.waiting) : progress.message || progress.phase) ?? "");
+    put(parts.message, state == "queued" ? waitingWords(job.waiting) : progress.message || progress.phase);
     put(parts.amount, amount(shown));
     put(parts.left, done || progress.remaining == null ? "" : `${about(progress.remaining)} left`);
-    put(parts.error, error?.message ?? "");
-    if (done) put(parts.note, "");
+    put(parts.error, error?.message);
+    if (done) put(parts.note);
     if (shown.fraction != null || done) bar.value = shown.fraction ?? 0;
     else bar.removeAttribute("value");
     const held = cancel.contains(document.activeElement);
@@ -280,16 +371,30 @@ class JobProgress extends HTMLElement {
     if (held && cancel.hidden) this.#focus();
     const own = this.#choose([state, done ? "done" : "active"]);
     if (own || !result.textContent) put(result, own ? "" : resultWords(job.result));
+    const more = state == "succeeded" && !("result" in job) && links.result;
+    this.#list(own ? [] : [...(more ? [{ name: "Result", url: more }] : []), ...job.files]);
     this.#announce(job);
   }
 
-  /** Keep the keyboard's place when the button under it can no longer hold it. */
+  #list(files) {
+    const { files: list } = this.#parts;
+    list.hidden = !files.length;
+    if (list.childElementCount == files.length) return;
+    list.textContent = "";
+    for (const { name, size, url } of files) {
+      const item = make("li");
+      item.append(make("a", { href: url, textContent: name }), size ? ` ${Math.ceil(size / 1e3).toLocaleString("en")} kB` : "");
+      list.append(item);
+    }
+  }
+
+  /** Keep the keyboard's place. */
   #focus() {
     this.tabIndex = -1;
     this.focus();
   }
 
-  /** Show the page author's children meant for this state; whether one of them stands for success. */
+  /** Show the page's own children for this state: is there one for success? */
   #choose(states) {
     let own = false;
     for (const child of this.querySelectorAll("[data-when]")) {
@@ -302,14 +407,13 @@ class JobProgress extends HTMLElement {
 
   /** To screen readers: quarters, phases, the end; a failure is said by its own part. */
   #announce({ state, cancel_requested, progress }) {
-    const { live, bar, message, amount, state: words } = this.#parts;
-    const key = [state, cancel_requested, progress.phase, Math.floor((progress.fraction ?? 0) * 4)].join();
+    const { live, bar, amount, state: words } = this.#parts;
+    const key = [state, cancel_requested, progress.phase, Math.floor(progress.fraction * 4)].join();
     const news = this.#said && this.#said != key && state != "failed";
     this.#said = key;
     if (!news) return;
-    const going = state == "running" && !cancel_requested;
-    const said = going ? [amount.textContent, progress.phase || message.textContent] : [words.textContent];
-    live.textContent = [bar.ariaLabel, ...said].filter(Boolean).join(", ");
+    const said = [bar.ariaLabel, words.textContent, amount.textContent, progress.phase];
+    live.textContent = said.filter(Boolean).join(", ");
   }
 
   #connected(up) {
@@ -327,35 +431,34 @@ class JobProgress extends HTMLElement {
 
   async #cancel() {
     const { button, note, cancel } = this.#parts;
-    const token =
-      document.querySelector("meta[name=csrf-token]")?.content || cancel.querySelector("[name=csrf_token]")?.value;
+    const meta = document.querySelector("meta[name=csrf-token]")?.content;
+    const headers = { "X-CSRFToken": meta ?? cancel.elements.csrf_token?.value ?? "" };
     this.#focus();
     button.disabled = true;
-    put(note, "");
-    const { status } = await ask(cancel.action, { method: "POST", headers: token ? { "X-CSRFToken": token } : {} });
-    if (status && (status < 400 || status == 409)) return this.#begin(); // reads at once
+    put(note);
+    const { status } = await ask(cancel.action, this.#watching.signal, { method: "POST", headers });
+    if (status < 400 || status == 409) return this.#begin(null); // reads at once
     button.disabled = false;
-    put(note, "The job could not be cancelled. Please try again.");
+    put(note, "This job could not be cancelled. Please try again.");
   }
 }
 
-/** The lines of a job's log; new ones as they come, until the job's bar on this page is done. */
+/** A job's log, until its bar on this page is done. */
 class JobLog extends HTMLElement {
   #list;
   #after = 0;
-  #following;
+  #watching;
 
   connectedCallback() {
     this.#list ??= this.#adopt();
-    this.#following = new AbortController();
-    if (!this.hasAttribute("data-done")) this.#follow(this.#following.signal);
+    this.#watching = new AbortController();
+    if (!this.hasAttribute("data-done")) this.#follow(this.#watching.signal);
   }
 
   disconnectedCallback() {
-    this.#following.abort();
+    this.#watching.abort();
   }
 
-  /** Take the lines that the server rendered. */
   #adopt() {
     for (const time of this.querySelectorAll("time")) time.textContent = clock(time.dateTime);
     this.#after = Number(this.dataset.after ?? 0);
@@ -365,44 +468,47 @@ class JobLog extends HTMLElement {
 
   async #follow(signal) {
     const src = this.getAttribute("src");
-    let turn;
+    const id = src.split("/").at(-2);
     let done = false;
-    const hear = ({ detail }) => {
-      if (detail.links.log != src) return;
-      done = detail.done;
-      turn.abort();
+    let lost;
+    const on = (name, hear) => document.addEventListener(name, ({ detail }) => hear(detail), { signal });
+    const read = async () => {
+      const answer = await ask(`${src}?after=${this.#after}`, signal, {});
+      lost = answer.lost;
+      done ||= !lost && answer.status >= 400;
+      for (const line of answer.body?.lines ?? []) this.#add(line);
     };
-    document.addEventListener("job-progress", hear, { signal });
-    for (let pause = 1; ; ) {
-      turn = new AbortController();
-      const last = done;
-      const { lost, status, body } = await ask(`${src}?after=${this.#after}`, { signal });
-      if (signal.aborted || (status >= 400 && !lost)) return;
-      for (const line of body?.lines ?? []) this.#add(line);
-      const more = body?.lines.length > 0;
-      this.#after = body?.next ?? this.#after;
-      if (last && !more && !lost) return;
-      pause = more ? 1 : Math.min(pause * 1.5, LOG_PAUSE);
-      await rest(last && more ? 0 : pause, turn.signal);
-    }
+    on("job-progress", (job) => {
+      if (job.id != id) return;
+      done = job.done;
+      if (done || id != teller) read();
+    });
+    on("job-line", (line) => {
+      if (line.job != id || line.id <= this.#after) return;
+      if (line.at && line.id == this.#after + 1) this.#add(line);
+      else read();
+    });
+    if (!this.dataset.after) read();
+    do {
+      await rest(LOG_PAUSE, signal);
+      if (done || id != teller) await read();
+    } while (!signal.aborted && (!done || lost));
   }
 
-  #add({ at, level, text }) {
+  #add({ id, at, level, text }) {
+    if (id <= this.#after) return;
+    this.#after = id;
     const following = this.scrollHeight - this.scrollTop - this.clientHeight < 8;
-    const line = document.createElement("li");
-    const time = document.createElement("time");
-    const words = document.createElement("span");
+    const line = make("li");
     line.dataset.level = level;
-    time.dateTime = at;
-    time.textContent = clock(at);
-    words.textContent = text;
-    line.append(time, " ", words);
+    line.append(make("time", { dateTime: at, textContent: clock(at) }), " ", make("span", { textContent: text }));
     this.#list.append(line);
     if (this.#list.childElementCount > MOST_LINES) this.#list.firstElementChild.remove();
     if (following) this.scrollTop = this.scrollHeight;
   }
 }
 
-for (const [name, element] of [["job-progress", JobProgress], ["job-log", JobLog]]) {
-  if (!customElements.get(name)) customElements.define(name, element);
+if (!customElements.get("job-log")) {
+  customElements.define("job-progress", JobProgress);
+  customElements.define("job-log", JobLog);
 }
