@@ -83,9 +83,7 @@ def test_a_stream_begins_with_the_job_as_it_is(site: Site, work: ExternalJob) ->
     assert first.data["links"]["self"] == f"/jobs/{work.id}"
 
 
-def test_the_headers_keep_proxies_from_holding_a_stream_back(
-    site: Site, work: ExternalJob
-) -> None:
+def test_the_headers_keep_proxies_from_holding_a_stream_back(site: Site, work: ExternalJob) -> None:
     answer = asked(site, f"{work.id}/events")
     answer.close()
     assert dict(answer.headers) == {
@@ -245,9 +243,7 @@ def test_an_unknown_job_has_no_stream(site: Site) -> None:
     assert asked(site, f"{UNKNOWN}/events").status_code == 404
 
 
-def test_a_job_that_is_forgotten_while_it_is_watched_is_gone(
-    site: Site, work: ExternalJob
-) -> None:
+def test_a_job_that_is_forgotten_while_it_is_watched_is_gone(site: Site, work: ExternalJob) -> None:
     with watching(site, f"{work.id}/events") as stream:
         next(stream)
         work.progress(1, 2)
@@ -423,4 +419,3 @@ def test_over_http_a_change_made_by_another_process_comes_by_itself(
             assert next(stream).data["progress"]["fraction"] == 0.5
             work.succeed()
             assert [event.name for event in stream] == ["job", "done"]
-
