@@ -13,6 +13,7 @@ from flask import Response, request
 from ..answer import JSON, private
 from ..clock import moment
 from ..errors import JobNotFound
+from ..ids import is_id
 from ..installation import Installation
 from ..job import Job
 from ..record import JobRecord
@@ -48,16 +49,15 @@ def _page(
 ) -> list[JobRecord]:
     if before is None:
         return installation.store.find(owner=owner, limit=limit)
-    try:
-        place = visible_job(installation, before).id
-        return installation.store.find(owner=owner, limit=limit, before=place)
-    except JobNotFound:
+    if not is_id(before):
         raise Problem(
             422,
             "argument",
             "Argument not usable",
-            f"before is {before!r}, but must be the id of a job in the list. Begin again without.",
-        ) from None
+            f"before is {before!r}, but must be the id of a job in the list.",
+        )
+    place = visible_job(installation, before).id
+    return installation.store.find(owner=owner, limit=limit, before=place)
 
 
 def _documents(installation: Installation, records: list[JobRecord]) -> Iterator[dict[str, Any]]:
