@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -217,6 +218,47 @@ def test_while_testing_jobs_run_in_threads_of_this_process(
     with opened(BACKBURNER_WORKER="auto", TESTING=True) as installation:
         answer = installation.app.test_client().post("/start/mark")
         assert ended(tasks.job(answer.json["id"])).result == os.getpid()
+
+
+def test_many_first_requests_at_once_start_one_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with opened(BACKBURNER_WORKER="auto", TESTING=True) as installation:
+        starts = [threading.Thread(target=installation.engine.start) for _ in range(16)]
+        for thread in starts:
+            thread.start()
+        for thread in starts:
+            thread.join()
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("backburner-worker") == 1
+        for _ in range(2):
+            installation.close()
+        assert [name for name in names if name in _backburner_threads()] == []
+        installation.engine.start()
+        assert ended(add.delay(1, 1)).state == "succeeded"
+
+
+def _backburner_threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("backburner")]
+
+
+def test_threads_hand_their_jobs_back_when_their_process_ends(
+    shop: Installation, serve: Servers, place: Path, latch: Latch, journal: Journal
+) -> None:
+    (place / "short.py").write_text(
+        "from apps.workshop import create_app, hold\n"
+        "from support.waiting import until\n"
+        "app = create_app(TESTING=True, BACKBURNER_GRACE=0.1)\n"
+        "with app.app_context():\n"
+        "    job = hold.delay()\n"
+        "    app.test_client().get('/')\n"
+        "    until(lambda: job.refresh().state == 'running')\n"
+    )
+    served = serve.run(place, "short.py")
+    assert served.wait() == 0
+    (job,) = tasks.jobs()
+    assert (job.state, job.record.crashes) == ("queued", 0)
 
 
 # Its life
