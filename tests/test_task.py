@@ -138,6 +138,7 @@ def free_function() -> None: ...
         ({"queue": ""}, "queue is '', but must be a name without commas."),
         ({"queue": "a,b"}, "queue is 'a,b', but must be a name without commas."),
         ({"queue": " a"}, "queue is ' a', but must be a name without commas."),
+        ({"queue": "a\0b"}, r"queue is 'a\x00b', but must be a name without commas."),
         ({"queue": None}, "queue is None, but must be a name without commas."),
         (
             {"priority": "high"},

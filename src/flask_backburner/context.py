@@ -72,7 +72,7 @@ class RunningJob:
 
     def write(self, level: str, text: str) -> None:
         """Add a line to the log."""
-        self._lines.append(Line(moment(time.time()), level, storable(text)))
+        self._lines.append(Line(moment(time.time()), storable(str(level)), storable(text)))
 
     def attach(
         self, source: bytes | str | os.PathLike[str], name: str | None, type: str | None

@@ -37,11 +37,11 @@ def _flask_login_user() -> object:
 
 def checked_owner(owner: object) -> str | None:
     """An owner as text. Raises ``BackburnerError`` for what is no id."""
-    if owner is None or (isinstance(owner, str) and owner):
+    if owner is None or (isinstance(owner, str) and owner and owner.isprintable()):
         return owner
     if isinstance(owner, int) and not isinstance(owner, bool):
         return str(owner)
     raise BackburnerError(
-        f"{owner!r} cannot be a job's owner. Use the user's id as text or a whole number, or "
-        "None for nobody."
+        f"{owner!r} cannot be a job's owner. Use the user's id as printable text or a whole "
+        "number, or None for nobody."
     )

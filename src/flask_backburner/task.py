@@ -229,7 +229,7 @@ def _checked(options: StartOptions) -> StartOptions:
         options.countdown,
         options.eta,
     )
-    if not isinstance(queue, str) or not _QUEUE.fullmatch(queue):
+    if not (isinstance(queue, str) and _QUEUE.fullmatch(queue) and queue.isprintable()):
         raise ValueError(f"queue is {show(queue)}, but must be a name without commas.")
     if type(priority) is not int or abs(priority) > 1 << 31:
         raise ValueError(

@@ -169,7 +169,7 @@ class Store(ABC):
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
         """What watchers compare, of those of the jobs that exist. A job's version never falls.
 
-        Files and log lines are no change of version; a new file is told with its job's next.
+        Log lines are no change of version, and have numbers of their own.
         """
 
     @abstractmethod
