@@ -65,9 +65,9 @@ def _of_gunicorn() -> str | None:
         return None
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        worker = frame.f_locals.get("self")
+        worker: Any = frame.f_locals.get("self")
         if isinstance(worker, base.Worker):
-            return getattr(worker.app, "app_uri", None)
+            return getattr(getattr(worker, "app", None), "app_uri", None)
         frame = frame.f_back
     return None
 
