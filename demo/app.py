@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wrappers import Response as BaseResponse
 
 from demo import formats
 from demo.fractal.views import fractal
@@ -82,10 +83,12 @@ def add_security_headers(response: Response) -> Response:
     return response
 
 
-def show_error(error: HTTPException) -> tuple[str, int] | HTTPException:
+def show_error(error: HTTPException) -> BaseResponse | HTTPException:
     if error.code is None or error.code < 400:
         return error
-    return render_template("error.html", error=error, words=words_for(error)), error.code
+    response = error.get_response()  # with what its headers say, such as Allow
+    response.set_data(render_template("error.html", error=error, words=words_for(error)))
+    return response
 
 
 def words_for(error: HTTPException) -> str:
