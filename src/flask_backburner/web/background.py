@@ -26,7 +26,6 @@ from .session_change import session_change, session_texts
 from .stored_request import (
     StoredRequest,
     drop_spool,
-    forget_body,
     in_job,
     restored,
     spool,
@@ -131,13 +130,11 @@ class BackgroundView(Generic[P]):
             if job.state is not State.SUCCEEDED:
                 return accepted
         try:
-            response = answer(installation, job)
+            return answer(installation, job)
         except JobFailed as error:
             if job.error and job.error.traceback:
                 error.add_note(job.error.traceback)
             raise
-        forget_body(installation.files, job.id)
-        return response
 
 
 def is_background_view(installation: Installation, task: str) -> bool:

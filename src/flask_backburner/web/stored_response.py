@@ -19,6 +19,7 @@ from ..installation import Installation
 from ..job import Job
 from ..record import StoredResponse
 from .session_change import apply_to_session
+from .stored_request import forget_body
 
 RESULT = "Backburner-Result"
 CHUNK = 64 << 10
@@ -97,6 +98,7 @@ def answer(installation: Installation, job: Job[Any]) -> Response:
     response.headers.extend(stored.headers)
     response.content_length = size
     apply_to_session(stored.session)
+    forget_body(installation.files, job.id)
     return _conditional(response, size)
 
 
