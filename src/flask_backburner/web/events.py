@@ -13,7 +13,8 @@ from ..installation import Installation
 from .access import visible_job
 from .problem import Problem
 from .server import current_server, hang_up_of
-from .stream import Seen, Stream
+from .stream import Stream
+from .teller import Seen
 
 MOST_JOBS = 100
 GONE = "-"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from ..errors import StoreError
 from ..store.base import Mark, Store
+from .memo import Memo
 
 SHORTEST = 0.02
 LONGEST = 0.05
@@ -23,21 +24,31 @@ TROUBLE_PAUSE = 1.0
 logger = logging.getLogger("flask_backburner")
 
 
+class Found:
+    """What a look at a job found: its ``mark``, none if it is gone; and what was read since."""
+
+    __slots__ = ("mark", "memo")
+
+    def __init__(self, mark: Mark | None, memo: Memo) -> None:
+        self.mark = mark
+        self.memo = memo
+
+
 class Watch:
     """One who waits for news of some jobs.
 
     ``over`` says that nothing more is to be waited for: the client hung up, or the server ends.
     """
 
-    __slots__ = ("_changed", "_marks", "hung_up", "ids", "over")
+    __slots__ = ("_changed", "_found", "hung_up", "ids", "over")
 
     def __init__(
-        self, ids: Sequence[str], hung_up: Callable[[], bool], marks: dict[str, Mark | None]
+        self, ids: Sequence[str], hung_up: Callable[[], bool], found: dict[str, Found]
     ) -> None:
         self.ids = ids
         self.hung_up = hung_up
         self.over = False
-        self._marks = marks
+        self._found = found
         self._changed = threading.Event()
 
     def wait(self, seconds: float) -> None:
@@ -52,13 +63,9 @@ class Watch:
         self.over = True
         self.wake()
 
-    def knows(self, id: str) -> bool:
-        """Whether there was a look at the job at all."""
-        return id in self._marks
-
-    def mark(self, id: str) -> Mark | None:
-        """The job as last seen; ``None`` if there is none."""
-        return self._marks.get(id)
+    def found(self, id: str) -> Found | None:
+        """The job as last seen; ``None`` before the first look."""
+        return self._found.get(id)
 
 
 class Watcher:
@@ -75,7 +82,7 @@ class Watcher:
         # Nothing is waited for under this lock: it may be a real one among greenlets.
         self._lock = threading.Lock()
         self._watches: dict[str, set[Watch]] = {}
-        self._marks: dict[str, Mark | None] = {}
+        self._found: dict[str, Found] = {}
         self._thread: threading.Thread | None = None
         self._asked_at = 0.0
         self._trouble = ""
@@ -83,7 +90,7 @@ class Watcher:
     @contextmanager
     def watch(self, ids: Sequence[str], hung_up: Callable[[], bool]) -> Iterator[Watch]:
         """Be told of these jobs' news, and when ``hung_up`` says that nobody listens any more."""
-        watch = Watch(ids, hung_up, self._marks)
+        watch = Watch(ids, hung_up, self._found)
         try:
             self._add(watch)
             yield watch
@@ -97,6 +104,8 @@ class Watcher:
                 self._watches.setdefault(id, set()).add(watch)
             if self._thread is not None:
                 return
+            # Made when needed: while it is held greenlets may take turns, so it must be theirs.
+            self._reading = threading.Lock()
             thread = self._thread = threading.Thread(
                 target=self._run, name="backburner-watcher", daemon=True
             )
@@ -113,7 +122,7 @@ class Watcher:
                 watches.discard(watch)
                 if not watches:
                     self._watches.pop(id, None)
-                    self._marks.pop(id, None)
+                    self._found.pop(id, None)
 
     def _run(self) -> None:
         while ids := self._wanted():
@@ -145,15 +154,15 @@ class Watcher:
     def _look(self, ids: list[str]) -> None:
         marks = self._store().marks(ids)
         for id in ids:
-            mark = marks.get(id)
-            if id not in self._marks or self._marks[id] != mark:
-                self._tell(id, mark)
+            mark, before = marks.get(id), self._found.get(id)
+            if before is None or before.mark != mark:
+                self._tell(id, Found(mark, Memo(self._reading)))
 
-    def _tell(self, id: str, mark: Mark | None) -> None:
+    def _tell(self, id: str, found: Found) -> None:
         with self._lock:
             if id not in self._watches:
                 return
-            self._marks[id] = mark
+            self._found[id] = found
             watches = list(self._watches[id])
         for watch in watches:
             watch.wake()
@@ -191,7 +200,7 @@ class Watcher:
         with self._lock:
             thread = self._thread
             self._watches.clear()
-            self._marks.clear()
+            self._found.clear()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 

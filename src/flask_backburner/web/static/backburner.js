@@ -36,7 +36,7 @@ async function* polled(url, signal, onconnection) {
     const { lost, status, retry, etag, body } = await ask(url, signal, { headers });
     if (signal.aborted) return;
     if (lost) {
-      strikes = 0;
+      strikes = memory.backburner = 0;
       if (!failures) onconnection?.(false);
       wait = Math.max(retry, around(Math.min(2 ** failures++, LONGEST_PAUSE)));
       continue;
@@ -64,7 +64,7 @@ try {
 } catch {} // forbidden here
 
 function streams(job) {
-  return job?.links.events && !(Date.now() < memory.backburnerPolls);
+  return job?.links.events && !(Date.now() < memory.backburner);
 }
 
 async function* streamed({ id, links }, signal) {
@@ -144,7 +144,7 @@ function expect(seconds, penalty) {
 /** Let all ask: once, or for so long. */
 function fail(seconds) {
   close();
-  if (seconds) memory.backburnerPolls = Date.now() + seconds * 1000;
+  if (seconds) memory.backburner = Date.now() + seconds * 1000;
   for (const { hear } of hearers) hear();
 }
 
@@ -481,7 +481,7 @@ class JobLog extends HTMLElement {
     on("job-progress", (job) => {
       if (job.id != id) return;
       done = job.done;
-      if (done || id != teller) read();
+      setTimeout(() => (done || id != teller) && read(), done ? 0 : 100);
     });
     on("job-line", (line) => {
       if (line.job != id || line.id <= this.#after) return;
