@@ -43,6 +43,7 @@ def bracketed(host: str) -> str:
 def serve(address: str) -> None:
     """Become gunicorn: one process with threads, as a small site would run it."""
     options = ["--worker-class", "gthread", "--threads", str(THREADS)]
+    options += ["--config", "python:flask_backburner.gunicorn"]
     options += ["--no-control-socket", "--log-level", "warning"]
     command = [sys.executable, "-m", "gunicorn", *options, "--bind", address]
     os.execv(sys.executable, [*command, "demo.app:create_app()"])

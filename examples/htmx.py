@@ -19,18 +19,18 @@ tasks = Backburner(app)
 
 
 @tasks.task
-def perfect_numbers(limit: int) -> list[int]:
+def perfect_numbers(limit: int) -> str:
     """Find the numbers that are the sum of their divisors."""
     sums = [0] * limit
     for divisor in current_job.track(range(1, limit), message="Adding up divisors"):
         for multiple in range(2 * divisor, limit, divisor):
             sums[multiple] += divisor
-    return [n for n in range(1, limit) if sums[n] == n]
+    return ", ".join(str(n) for n in range(1, limit) if sums[n] == n)
 
 
 @app.post("/start")
 def start() -> str:
-    job = perfect_numbers.delay(1_000_000)
+    job = perfect_numbers.delay(300_000)
     return f'<div hx-get="/jobs/{job.id}/fragment" hx-trigger="load" hx-swap="outerHTML"></div>'
 
 

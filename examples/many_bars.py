@@ -17,7 +17,7 @@ app = Flask(__name__)
 app.config.from_prefixed_env()
 tasks = Backburner(app)
 
-SLICE = 100_000
+SLICE = 50_000
 
 
 @tasks.task

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import mailbox
+import re
 import shutil
-from collections.abc import Callable
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 import requests
@@ -15,20 +22,26 @@ from support.servers import Served, Servers
 from support.waiting import until
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-Run = Callable[[str], Served]
+Run = Callable[..., Served]
 
 
 @pytest.fixture
-def run(serve: Servers, tmp_path: Path) -> Run:
+def begin(serve: Servers, tmp_path: Path) -> Run:
     """Start an example as its first lines say, from a copy whose jobs end with the test."""
 
-    def run(name: str) -> Served:
+    def begin(name: str, **env: str) -> Served:
         folder = tmp_path / "examples"
         folder.mkdir()
         shutil.copy(EXAMPLES / name, folder)
-        return serve.run(tmp_path, f"examples/{name}").ready()
+        return serve.run(tmp_path, f"examples/{name}", env=env)
 
-    return run
+    return begin
+
+
+@pytest.fixture
+def run(begin: Run) -> Run:
+    """Start an example that serves."""
+    return lambda name, **env: begin(name, **env).ready()
 
 
 def test_every_example_is_listed_and_tested() -> None:
@@ -36,13 +49,19 @@ def test_every_example_is_listed_and_tested() -> None:
     listed = (EXAMPLES / "README.md").read_text()
     tests = Path(__file__).read_text()
     assert names == [
+        "background_view.py",
         "call_async.py",
+        "email_later.py",
+        "htmx.py",
+        "many_bars.py",
         "progress_page.py",
         "quick_or_long.py",
         "status_monitoring.py",
+        "submit.py",
+        "thread_safe_status.py",
     ]
     assert [name for name in names if f"python examples/{name}" not in listed] == []
-    assert [name for name in names if f'run("{name}")' not in tests] == []
+    assert [name for name in names if not re.search(rf'(run|begin)\("{name}"', tests)] == []
 
 
 def test_a_status_is_asked_until_it_is_done(run: Run) -> None:
@@ -138,3 +157,207 @@ def test_a_bar_can_be_cancelled(run: Run, page: Page) -> None:
 def states(page: Page) -> list[str | None]:
     bars = page.locator("job-progress").all()
     return [bar.get_attribute("data-state") for bar in bars]
+
+
+def finished(address: str, deadline: float = 30) -> dict[str, object]:
+    """Wait for a job to be done; its document."""
+    return until(lambda: (job := requests.get(address).json())["done"] and job, deadline)
+
+
+# Submit
+
+
+def test_an_ordinary_function_is_submitted(run: Run) -> None:
+    server = run("submit.py")
+    started = requests.post(f"{server.url}/chains/100000")
+    assert started.status_code == 202
+    job = finished(server.url + started.headers["Location"])
+    assert job["result"] == {"start": 77_031, "steps": 350}
+
+
+# Work done elsewhere
+
+
+def test_statuses_come_back_from_the_threads_of_several_processes(begin: Run) -> None:
+    example = begin("thread_safe_status.py")
+    assert example.wait(60) == 0
+    lines = example.output().splitlines()
+    assert len(lines) == 14
+    assert ["'state': 'succeeded'" in line for line in lines[:12]] == [True] * 12
+    assert ["'result': 333332833333500000," in line for line in lines[:12]] == [True] * 12
+    assert lines[12:] == ["unknown None", "0 tasks of yesterday and before forgotten"]
+
+
+TELL = """
+from datetime import datetime, timedelta
+from thread_safe_status import *
+
+id = create_task("squares")
+print(get_task_status(id)["state"])
+update_task_progress(id, 1, 4, "The first quarter")
+status = get_task_status(id)
+print(status["state"], status["progress"]["fraction"], status["progress"]["message"])
+complete_task(id, {"rows": 4})
+status = get_task_status(id)
+print(status["state"], status["result"])
+print(status["created_at"] <= status["updated_at"] == status["finished_at"])
+print(forget_old_tasks(timedelta(hours=1)), forget_old_tasks(timedelta(0)), get_task_status(id))
+"""
+
+
+def test_a_task_is_created_updated_completed_and_forgotten(serve: Servers, tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "thread_safe_status.py", tmp_path)
+    example = serve.run(tmp_path, "-c", TELL)
+    assert example.wait(30) == 0
+    assert example.output().splitlines() == [
+        "queued",
+        "running 0.25 The first quarter",
+        "succeeded {'rows': 4}",
+        "True",
+        "0 1 None",
+    ]
+
+
+# E-mail later
+
+REMINDER = {"to": "you@example.org", "text": "Time for tea"}
+
+
+def test_a_message_leaves_a_minute_later_unless_it_is_cancelled(run: Run) -> None:
+    server = run("email_later.py")
+    asked = requests.post(f"{server.url}/messages", data=REMINDER)
+    assert asked.status_code == 202
+    job = asked.json()
+    delay = moment(job["run_at"]) - moment(job["created_at"])
+    assert timedelta(seconds=59) < delay <= timedelta(minutes=1)
+    assert job["state"] == "queued"
+    cancelled = requests.post(server.url + job["links"]["cancel"])
+    assert cancelled.json()["state"] == "cancelled"
+    assert requests.post(f"{server.url}/messages", data={"to": "nobody"}).status_code == 400
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_a_message_that_leaves_is_in_the_maildir(run: Run, tmp_path: Path) -> None:
+    server = run("email_later.py", FLASK_DELAY="0")
+    asked = requests.post(f"{server.url}/messages", data=REMINDER)
+    finished(server.url + asked.headers["Location"])
+    (message,) = mailbox.Maildir(tmp_path / "instance" / "mail")
+    assert message["To"] == "you@example.org"
+    assert message.get_payload() == "Time for tea\n"
+
+
+class Mailman(socketserver.StreamRequestHandler):
+    """Takes one message by SMTP."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline().strip():
+            match line[:4].upper():
+                case b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    self.server.messages.append(b"".join(iter(self.rfile.readline, b".\r\n")))  # type: ignore[attr-defined]
+                case b"QUIT":
+                    self.wfile.write(b"221 bye\r\n")
+                    return
+            self.wfile.write(b"250 fine\r\n")
+
+
+@contextmanager
+def post_office() -> Iterator[tuple[int, list[bytes]]]:
+    """Serve SMTP; the port, and the messages that came."""
+    with socketserver.TCPServer(("127.0.0.1", 0), Mailman) as server:
+        server.messages = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1], server.messages  # type: ignore[attr-defined]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_message_goes_to_the_mail_server_if_there_is_one(run: Run) -> None:
+    with post_office() as (port, messages):
+        env = {"FLASK_DELAY": "0", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port)}
+        server = run("email_later.py", **env)
+        asked = requests.post(f"{server.url}/messages", data=REMINDER)
+        job = finished(server.url + asked.headers["Location"])
+    assert job["result"] == "sent by 127.0.0.1"
+    assert [b"\r\n\r\nTime for tea\r\n" in message for message in messages] == [True]
+
+
+# Pages
+
+
+def test_a_slow_view_shows_progress_and_then_its_own_page(
+    run: Run, page: Page, tmp_path: Path
+) -> None:
+    server = run("background_view.py")
+    visited: list[str] = []
+    page.on("framenavigated", lambda frame: visited.append(frame.url.removeprefix(server.url)))
+    compare(page, server, old="one two three", new="one three")
+    until(lambda: "1 edits make 2 words of 3." in page.inner_text("main"))
+
+    del visited[:]  # the first one also waited for the worker's start
+    compare(page, server, old="one two three", new="one two")
+    assert "1 edits make 2 words of 3." in page.inner_text("main")
+    assert visited == ["/", "/compare"]
+
+    chance = Random(1)
+    for name in "old", "new":
+        words = " ".join(chance.choice("abcdefgh") for _ in range(3000))
+        (tmp_path / name).write_text(words)
+    del visited[:]
+    compare(page, server, old_file=tmp_path / "old", new_file=tmp_path / "new")
+    until(lambda: "edits make 3000 words of 3000." in page.inner_text("main"), 60)
+    assert [re.sub("[0-9A-Za-z]{22}", "<id>", path) for path in visited] == [
+        "/",
+        "/jobs/<id>",
+        "/jobs/<id>/result",
+    ]
+
+
+def compare(page: Page, server: Served, **fields: str | Path) -> None:
+    page.goto(server.url)
+    for name, value in fields.items():
+        field = page.locator(f"[name={name}]")
+        field.set_input_files(value) if isinstance(value, Path) else field.fill(value)
+    with page.expect_navigation():
+        page.click("button")
+
+
+def test_twenty_bars_share_a_connection(run: Run, page: Page) -> None:
+    server = run("many_bars.py")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(server.url)))
+    page.goto(server.url)
+    page.click("text=Start twenty jobs")
+    until(lambda: states(page) == ["succeeded"] * 20, 60)
+    assert "From 950,000 on" in page.inner_text("main")
+    streams = [path for path in asked if path.startswith("/jobs/events?ids=")]
+    others = {path.partition("?")[0] for path in asked if path not in streams}
+    assert streams != []
+    assert others - {"/favicon.ico"} == {
+        "/",
+        "/start",
+        "/jobs/static/backburner.css",
+        "/jobs/static/backburner.js",
+    }
+
+
+def test_a_fragment_is_replaced_until_its_job_is_done(run: Run, page: Page) -> None:
+    server = run("htmx.py")
+    answers: list[int] = []
+    page.on(
+        "response",
+        lambda answer: answers.append(answer.status) if "/fragment" in answer.url else None,
+    )
+    page.goto(server.url)
+    page.click("button")
+    until(lambda: "6, 28, 496, 8128" in page.inner_text("#job"), 60)
+    assert answers[-1] == 286
+    assert set(answers[:-1]) == {200}
+    assert page.locator("[hx-get]").count() == 0
