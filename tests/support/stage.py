@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 from flask import Blueprint, Flask, abort, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug import Response
+from werkzeug.serving import make_server
 
+from support.streaming import Streams
 from support.waiting import until
 
 WEB = Path(__file__).resolve().parents[2] / "src" / "flask_backburner" / "web"
@@ -32,6 +36,8 @@ class Stage:
         self.body = BARE
         self.job = document()
         self.others: dict[str, dict[str, Any]] = {}
+        self.gone: set[str] = set()
+        self.streams = Streams()
         self.lines: list[dict[str, Any]] = []
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -48,6 +54,30 @@ class Stage:
         progress = {**self.job["progress"], **changes.pop("progress", {})}
         self.job = {**self.job, **changes, "progress": progress, "version": version}
 
+    def find(self, id: str) -> dict[str, Any] | None:
+        """The document of this id, naming its stream if there are streams."""
+        if id in self.gone:
+            return None
+        job = deepcopy(self.others.get(id, self.job))
+        if self.streams.offered:
+            job["links"]["events"] = f"{job['links']['self']}/events"
+        return job
+
+    def add(self, number: int) -> None:
+        """Put so many other jobs on the stage, named 0, 1, …, and a bar for each on its page."""
+        for id in map(str, range(number)):
+            own = f"/jobs/{id}"
+            links = {"self": own, "log": f"{own}/log", "cancel": f"{own}/cancel"}
+            self.others[id] = document(id=id, links=links)
+        self.body = "".join(f'<job-progress src="/jobs/{id}"></job-progress>' for id in self.others)
+
+    def set_other(self, id: str, **changes: Any) -> None:
+        """Change one of the others."""
+        job = self.others[id]
+        progress = {**job["progress"], **changes.pop("progress", {})}
+        version = job["version"] + 1
+        self.others[id] = {**job, **changes, "progress": progress, "version": version}
+
     def finish(self, state: str, **changes: Any) -> None:
         """Bring the job to its end."""
         self.set(state=state, done=True, poll_after=None, **changes)
@@ -62,6 +92,22 @@ class Stage:
         number = len(self.lines) + 1
         at = f"2026-11-20T09:00:{number % 60:02}.000Z"
         self.lines.append({"id": number, "at": at, "level": level, "text": text})
+
+
+@contextmanager
+def lit_stage() -> Iterator[Stage]:
+    """A stage that is served, until the end of the block."""
+    stage = Stage()
+    server = make_server("127.0.0.1", 0, application(stage), threaded=True)
+    stage.url = f"http://127.0.0.1:{server.port}"
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
+    thread.start()
+    yield stage
+    stage.open.set()
+    stage.streams.close()
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -113,6 +159,11 @@ def application(stage: Stage) -> Flask:
         bar = "backburner/progress.html"
         return "".join(render_template(bar, job=job, label=None) for job in stage.others.values())
 
+    @app.get("/say")
+    def say() -> str:
+        stage.say("Said by the page")
+        return ""
+
     @app.get("/problem")
     def problem() -> str:
         return render_template("backburner/problem.html", problem=PROBLEM, style_url=STYLE)
@@ -147,6 +198,14 @@ def _jobs(stage: Stage) -> Blueprint:
     def show(id: str) -> ResponseReturnValue:
         return _page(stage) if _wants_page() else _document(stage, id)
 
+    @jobs.get("/events")
+    def events() -> Response:
+        return stage.streams.answer(stage, request.args["ids"].split(","), logs=False)
+
+    @jobs.get("/<id>/events")
+    def job_events(id: str) -> Response:
+        return stage.streams.answer(stage, [id], logs=True)
+
     @jobs.get("/<id>/log")
     def log(id: str) -> ResponseReturnValue:
         after = int(request.args["after"])
@@ -169,7 +228,9 @@ def _wants_page() -> bool:
 
 
 def _document(stage: Stage, id: str) -> Response:
-    job = deepcopy(stage.others.get(id, stage.job))
+    job = stage.find(id)
+    if job is None:
+        return Response(status=404 if stage.status == 200 else stage.status)
     stage.asked.append(job["version"])
     stage.open.wait()
     good = stage.status == 200
@@ -183,7 +244,7 @@ def _document(stage: Stage, id: str) -> Response:
 def _page(stage: Stage) -> str:
     return render_template(
         "backburner/job.html",
-        job=stage.job,
+        job=stage.find(stage.job["id"]),
         log=stage.lines[-200:],
         result_text=None,
         script_url=SCRIPT,

@@ -2,7 +2,7 @@
 
 const PATIENCE = 20; // seconds
 const FIRST_WORD = 2.5; // of a stream
-const SILENCE = 35; // longer than any stream
+const SILENCE = 35;
 const LONGEST_PAUSE = 30;
 const LOG_PAUSE = 3;
 const MINUTE = 60;
@@ -109,7 +109,7 @@ function open() {
     });
   };
   const tell = (id, job) => {
-    for (const hearer of hearers) if (hearer.id == id) hearer.hear(job);
+    for (const each of hearers) if (each.id == id) each.hear(job);
   };
   const tellLine = (line) => document.dispatchEvent(new CustomEvent("job-line", { detail: { ...line, job: id } }));
   on("job", (job, last) => {
@@ -145,7 +145,7 @@ function expect(seconds, penalty) {
 function fail(seconds) {
   close();
   if (seconds) memory.backburner = Date.now() + seconds * 1000;
-  for (const { hear } of hearers) hear();
+  for (const each of hearers) each.hear();
 }
 
 document.addEventListener("visibilitychange", () => document.hidden && fail());
@@ -205,9 +205,9 @@ function human(task) {
 }
 
 function about(seconds) {
-  if (seconds < 90) return `about ${Math.max(1, Math.floor(seconds + 0.5))} s`;
-  if (seconds < 5400) return `about ${Math.floor(seconds / 60 + 0.5)} min`;
-  return `about ${Math.floor(seconds / 3600 + 0.5)} h`;
+  if (seconds < 90) return `about ${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`;
+  return `about ${Math.round(seconds / 3600)} h`;
 }
 
 function stateWords({ state, attempt, cancel_requested }) {
@@ -481,7 +481,7 @@ class JobLog extends HTMLElement {
     on("job-progress", (job) => {
       if (job.id != id) return;
       done = job.done;
-      setTimeout(() => (done || id != teller) && read(), done ? 0 : 100);
+      setTimeout(() => (done || id != teller) && read(), 100);
     });
     on("job-line", (line) => {
       if (line.job != id || line.id <= this.#after) return;
