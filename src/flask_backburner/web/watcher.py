@@ -16,8 +16,8 @@ from .memo import Memo
 
 SHORTEST = 0.02
 LONGEST = 0.05
-SHARE = 10
-AT_ONCE = 500
+SHARE = 25
+AT_ONCE = 100
 HANG_UP_LOOK = 0.5
 TROUBLE_PAUSE = 1.0
 
