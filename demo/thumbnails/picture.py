@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from demo.thumbnails.archive import Unusable
 
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
-MOST_PIXELS = 80_000_000
+MOST_PIXELS = 50_000_000
 ORIENTATION = 0x0112  # the tag in EXIF; from 5 on the picture lies on its side
 
 
