@@ -187,30 +187,30 @@ def test_an_archive_beyond_the_limit_is_refused(serve: Servers, tmp_path: Path) 
 
 def test_a_quick_picture_is_the_view_s_own_answer(demo: Served) -> None:
     # The first one also waits for the worker's start, and a busy machine may be slow.
-    answer = until(lambda: (answer := ask(demo, palette="ocean")).status_code == 200 and answer)
-    assert "The whole set, 480 × 300 points" in answer.text
-    assert '<option value="ocean" selected>' in answer.text
-    wrong = until(lambda: (answer := ask(demo, place="nowhere")).status_code != 202 and answer)
-    assert wrong.status_code == 400
-    assert "place must be one of whole, seahorses" in wrong.text
+    page = until(lambda: (answer := ask(demo, palette="ocean"))[0] == 200 and answer[1])
+    assert "The whole set, 480 × 300 points" in page
+    assert '<option value="ocean" selected>' in page
+    page = until(lambda: (answer := ask(demo, place="nowhere"))[0] == 400 and answer[1])
+    assert "place must be one of whole, seahorses" in page
 
 
-def ask(demo: Served, **choices: str) -> requests.Response:
-    return requests.get(f"{demo.url}/fractal/", params=choices)
+def ask(demo: Served, **choices: str) -> tuple[int, str]:
+    answer = requests.get(f"{demo.url}/fractal/", params=choices)
+    return answer.status_code, answer.text
 
 
 def test_a_slow_picture_shows_progress_and_then_the_same_page(demo: Served, page: Page) -> None:
     page.goto(f"{demo.url}/fractal/")
     page.wait_for_selector("figure")
-    page.select_option("[name=place]", "elephants")
-    page.select_option("[name=width]", "960")
+    page.select_option("[name=palette]", "ink")
+    page.select_option("[name=width]", "1440")
     with page.expect_navigation():
         page.click("button")
     job = page.url
     assert job.startswith(f"{demo.url}/jobs/")
-    assert "Computing elephant valley" in page.inner_text("main")
+    assert "Computing the whole set" in page.inner_text("main")
     page.wait_for_url(f"{job}/result")
-    shows(page, "Elephant valley, 960 × 600 points")
+    shows(page, "The whole set, 1440 × 900 points")
     drawn = page.locator("figure img").evaluate("picture => picture.naturalWidth")
-    assert (drawn, page.input_value("[name=place]")) == (960, "elephants")
+    assert (drawn, page.input_value("[name=palette]")) == (1440, "ink")
     assert requests.get(page.url).status_code == 404
