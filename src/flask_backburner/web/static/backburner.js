@@ -7,7 +7,7 @@ const LONGEST_PAUSE = 30;
 const LOG_PAUSE = 3;
 const MINUTE = 60;
 const SESSION = 1e6;
-const MOST_LINES = 1000; // as many as the server keeps
+const MOST_LINES = 1000;
 
 /** By stream once a document names it; by asking until then and when it fails. */
 export async function* watch(url, { signal = new AbortController().signal, onconnection, job } = {}) {
@@ -36,7 +36,7 @@ async function* polled(url, signal, onconnection) {
     const { lost, status, retry, etag, body } = await ask(url, signal, { headers });
     if (signal.aborted) return;
     if (lost) {
-      strikes = memory.backburner = 0;
+      strikes = 0;
       if (!failures) onconnection?.(false);
       wait = Math.max(retry, around(Math.min(2 ** failures++, LONGEST_PAUSE)));
       continue;
@@ -78,7 +78,7 @@ async function* streamed({ id, links }, signal) {
   hearers.add(hearer);
   signal.addEventListener("abort", () => hear());
   clearTimeout(opening);
-  opening = setTimeout(open, 50); // all bars together
+  opening = setTimeout(open, 200); // all bars at once
   try {
     for (;;) {
       if (!news.length) await new Promise((resolve) => (wake = resolve));
@@ -394,7 +394,7 @@ class JobProgress extends HTMLElement {
     this.focus();
   }
 
-  /** Show the page's own children for this state: is there one for success? */
+  /** Show the page's children for this state: is one for success? */
   #choose(states) {
     let own = false;
     for (const child of this.querySelectorAll("[data-when]")) {
@@ -481,7 +481,7 @@ class JobLog extends HTMLElement {
     on("job-progress", (job) => {
       if (job.id != id) return;
       done = job.done;
-      setTimeout(() => (done || id != teller) && read(), 100);
+      setTimeout(() => (done || id != teller) && read(), 300);
     });
     on("job-line", (line) => {
       if (line.job != id || line.id <= this.#after) return;
