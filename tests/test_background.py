@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ from flask_backburner import (
 )
 from flask_backburner.record import StoredResponse
 from flask_backburner.testing import JobBench, isolated
+from support.waiting import until
 
 RESULT = "Backburner-Result"
 HTML = {"Accept": "text/html"}
@@ -681,17 +683,25 @@ def test_an_unfinished_result_is_a_409(slow: Asker) -> None:
     assert slow.client.get(links["result"]).status_code == 409
 
 
-def test_a_cancelled_view_stops_and_stores_nothing(slow: Asker) -> None:
-    @slow.app.get("/cancelled")
-    @slow.tasks.background(wait=0)
-    def cancelled() -> Iterator[str]:
-        slow.tasks.job(current_job.id).cancel()
-        yield from ("never", "ending")
+def test_a_cancelled_view_stops_in_the_middle_of_its_answer(tmp_path: Path) -> None:
+    app, tasks = make_site(tmp_path, wait=0)
+    begun = threading.Event()
 
-    slow.client.get("/cancelled")
-    assert slow.bench
-    (job,) = slow.bench.run()
-    assert job.record.cancel_requested
+    @app.get("/endless")
+    @tasks.background(wait=0)
+    def endless() -> Iterator[str]:
+        for _ in range(10_000_000):
+            yield "more "
+            begun.set()
+
+    client = app.test_client()
+    links = client.get("/endless").get_json()["links"]
+    assert begun.wait(10)
+    assert client.post(links["cancel"]).status_code == 202
+    until(lambda: client.get(links["self"]).get_json()["state"] == "cancelled")
+    assert client.get(links["result"]).status_code == 409
+    tasks.close()
+    assert Asker(app, tasks, client).files() == []
 
 
 def test_a_crash_runs_the_view_again(slow: Asker) -> None:

@@ -46,11 +46,15 @@ def store_response(
 def _write_body(path: Path, response: Response) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".new")
-    with draft.open("wb") as file:
-        for chunk in response.iter_encoded():
-            current_job.check_cancelled()
-            file.write(chunk)
-    publish(draft, path)
+    try:
+        with draft.open("wb") as file:
+            for chunk in response.iter_encoded():
+                current_job.check_cancelled()
+                file.write(chunk)
+        publish(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _headers(response: Response) -> list[tuple[str, str]]:
