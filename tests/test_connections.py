@@ -76,6 +76,28 @@ print(pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+TWO_STORES = """
+import os, sys
+from flask_backburner.store import gate
+from flask_backburner.store.sqlite import SQLiteStore
+from support.stores import add
+
+gate.PATIENCE = 60  # far beyond the patience of who waits for this program
+stores = [SQLiteStore(sys.argv[1], name) for name in ("a", "b")]
+for store in stores:
+    add(store, f"before-{store.namespace}")
+pid = os.fork()
+for store in stores:
+    add(store, f"{pid == 0}-{store.namespace}")
+    store.close()
+if pid == 0:
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print(*(len(store.find()) for store in stores))
+for store in stores:
+    store.close()
+"""
+
 BUSY_THREADS = """
 import os, sys, threading, warnings
 from flask_backburner.store.sqlite import SQLiteStore
@@ -150,6 +172,10 @@ def test_a_childs_life_keeps_no_lock_of_its_dead_parent(home: SQLiteHome) -> Non
         add(store, "b")
         assert parent.stdin is not None
         parent.stdin.close()
+
+
+def test_two_stores_on_a_file_do_not_wait_for_each_other_at_a_fork(home: SQLiteHome) -> None:
+    assert said(TWO_STORES, home.path) == "3 3"
 
 
 def test_forks_amid_busy_threads_harm_nobody(home: SQLiteHome) -> None:

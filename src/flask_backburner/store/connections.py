@@ -170,7 +170,8 @@ class Connections:
         """Wait for all that are lent, close them, and lend none until ``resume``.
 
         The last close makes a checkpoint, so it happens under the gate. Where that cannot be
-        had the writer, which may be in use, stays open, and with it the file.
+        had the writer, which may be in use, stays open, and with it the file. Then the gate is
+        for others again, among them other stores of this process on the same file.
         """
         try:
             self.gate.acquire(reopen=False)
@@ -181,12 +182,13 @@ class Connections:
         self._returned.wait_for(lambda: self._lent == 0, timeout=BUSY_SECONDS)
         if self._gated:
             self._let_go()
+            self.gate.open_to_others()
 
     def resume(self) -> None:
         """Lend again."""
         self._returned.release()
         if self._gated:
-            self.gate.release()
+            self.gate.open_to_threads()
 
     def abandon(self) -> None:
         """Forget everything in a forked child, closing only what is safe to close there."""

@@ -58,8 +58,16 @@ class Gate:
             raise
 
     def release(self) -> None:
+        self.open_to_others()
+        self.open_to_threads()
+
+    def open_to_others(self) -> None:
+        """The first half of ``release``: only this object's own threads are still kept out."""
         if self._fd is not None:
             unlock(self._fd)
+
+    def open_to_threads(self) -> None:
+        """The second half of ``release``."""
         self._threads.release()
 
     def _lock(self, deadline: float, reopen: bool) -> None:
