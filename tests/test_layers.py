@@ -76,6 +76,7 @@ LAYERS = [
     "web.asset",
     "web.access",
     "web.problem",
+    "web.argument",
     "web.origin",
     "web.session_change",
     "web.stored_request",

@@ -212,7 +212,10 @@ def tried(serve: Servers, served: Served, ids: list[str], seconds: int) -> str:
 
 def test_whatever_is_asked_the_answers_are_as_described(serve: Servers, tmp_path: Path) -> None:
     served = serve.gunicorn(
-        TESTS, "apps.catalogue:app", "--threads", "8", env={catalogue.FOLDER: str(tmp_path)}
+        TESTS,
+        "apps.catalogue:app",
+        *("--threads", "8", "--limit-request-line", "0"),
+        env={catalogue.FOLDER: str(tmp_path)},
     )
     ids = requests.post(f"{served.url}/jobs-of-every-kind", timeout=10).json()
     view = requests.post(f"{served.url}/view", timeout=10).json()["id"]

@@ -264,6 +264,12 @@ def test_a_limit_that_cannot_be_used_is_refused(site: Site, limit: str) -> None:
     assert "a whole number from 1 to 100" in answer.get_json()["detail"]
 
 
+def test_an_argument_that_is_given_twice_is_refused(site: Site) -> None:
+    answer = site.client.get("/jobs/?limit=5&limit=6", headers={"User": "ann"})
+    assert answer.status_code == 422
+    assert answer.get_json()["detail"] == "limit is '5, 6', but must be given once."
+
+
 def test_a_page_can_begin_only_at_an_own_job(site: Site) -> None:
     foreign = started_by(site, "bob")
     for place in (foreign, UNKNOWN):

@@ -15,6 +15,7 @@ from ..installation import Installation
 from ..job import Job
 from ..record import JobRecord, State, Waiting
 from .access import visible_job
+from .argument import whole_number
 from .asset import asset_response
 from .background import is_background_view
 from .download import download
@@ -33,6 +34,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+MOST_LINES = 10**15 - 1
 
 VIEWS: Sequence[tuple[str, str, Callable[..., Response]]] = (
     ("/", "own_jobs", own_jobs),
@@ -111,18 +114,11 @@ class Routes:
 
     def log(self, id: str) -> Response:
         """The log lines after the one that the client has."""
-        after = request.args.get("after", "0")
-        if not (after.isascii() and after.isdecimal() and len(after) < 16):
-            raise Problem(
-                422,
-                "argument",
-                "Argument not usable",
-                f"after is {after!r}, but must be the number of a log line, 0 or more.",
-            )
-        lines = self._job(visible_job(self._installation, id)).log(int(after))
+        after = whole_number("after", 0, 0, MOST_LINES, "the number of a log line, 0 or more")
+        lines = self._job(visible_job(self._installation, id)).log(after)
         body = {
             "lines": [line_document(line) for line in lines],
-            "next": lines[-1].id if lines else int(after),
+            "next": lines[-1].id if lines else after,
         }
         response = self._app.response_class(msgspec.json.encode(body), mimetype=JSON)
         return private(response)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
-from flask import Response, request
+from flask import Response
 
 from ..answer import JSON, private
 from ..clock import moment
@@ -18,6 +18,7 @@ from ..installation import Installation
 from ..job import Job
 from ..record import JobRecord
 from .access import visible_job
+from .argument import argument, unusable, whole_number
 from .problem import Problem
 
 USUAL = 20
@@ -34,8 +35,8 @@ def own_jobs(installation: Installation) -> Response:
             "No list of jobs",
             "Only the jobs of an owner are listed, and this request comes from nobody.",
         )
-    limit = _limit(request.args.get("limit", str(USUAL)))
-    records = _page(installation, owner, limit + 1, request.args.get("before"))
+    limit = whole_number("limit", USUAL, 1, MOST, f"a whole number from 1 to {MOST}")
+    records = _page(installation, owner, limit + 1, argument("before"))
     shown = records[:limit]
     body = {
         "jobs": list(_documents(installation, shown)),
@@ -50,12 +51,7 @@ def _page(
     if before is None:
         return installation.store.find(owner=owner, limit=limit)
     if not is_id(before):
-        raise Problem(
-            422,
-            "argument",
-            "Argument not usable",
-            f"before is {before!r}, but must be the id of a job in the list.",
-        )
+        raise unusable("before", before, "the id of a job in the list")
     place = visible_job(installation, before).id
     return installation.store.find(owner=owner, limit=limit, before=place)
 
@@ -67,17 +63,6 @@ def _documents(installation: Installation, records: list[JobRecord]) -> Iterator
         if record.kept_until is None or record.kept_until > now:
             with suppress(JobNotFound):
                 yield Job[Any](record, installation)._document()
-
-
-def _limit(text: str) -> int:
-    if text.isascii() and text.isdecimal() and len(text) < 4 and 1 <= int(text) <= MOST:
-        return int(text)
-    raise Problem(
-        422,
-        "argument",
-        "Argument not usable",
-        f"limit is {text!r}, but must be a whole number from 1 to {MOST}.",
-    )
 
 
 def _next(installation: Installation, last: JobRecord, limit: int) -> str:
