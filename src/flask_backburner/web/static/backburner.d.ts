@@ -73,6 +73,8 @@ export interface WatchOptions {
   signal?: AbortSignal;
   /** Told `false` when the connection is lost, `true` when it is back; tries go on meanwhile. */
   onconnection?: (up: boolean) => void;
+  /** The document that the page has already: it is not read again, and not yielded. */
+  job?: JobDocument | null;
 }
 
 /** Thrown by `watch` when asking again is pointless: 404 unknown, 410 no longer kept, 401 … */
@@ -81,8 +83,10 @@ export interface WatchError extends Error {
 }
 
 /**
- * The documents of one job as they change, until it is done. Versions never fall. Lost
- * connections are retried for as long as it takes, and nothing is asked while the page is hidden.
+ * The documents of one job as they change, until it is done. Versions never fall. All that is
+ * watched on a page (up to 100 jobs) shares one stream of events; where streams do not come
+ * through, each job is asked for by its `poll_after`. Lost connections are retried for as long as
+ * it takes, and nothing is asked while the page is hidden.
  *
  * @throws {WatchError} when the server refuses for good.
  */
@@ -95,14 +99,17 @@ export function watch<Result = unknown>(
  * `<job-progress src="/jobs/…" label="Export">`: the live bar of a job. Children with
  * `data-when="succeeded"` show in that state only; several are set apart by spaces, `active` and
  * `done` stand for the states before and after the end, `unknown` for a job that is not there. One
- * for `succeeded` takes the place of the plain result.
+ * for `succeeded` takes the place of the plain result and of the links to result and files.
  */
 export interface JobProgressElement extends HTMLElement {
   /** The newest document, or null. */
   readonly job: JobDocument | null;
 }
 
-/** `<job-log src="/jobs/…/log">`: the lines of a job's log. */
+/**
+ * `<job-log src="/jobs/…/log">`: the lines of a job's log, live until the job's bar on the same
+ * page is done.
+ */
 export type JobLogElement = HTMLElement;
 
 /** The document as it now is. All three events bubble. */
