@@ -129,7 +129,6 @@ def test_upkeep_goes_on_while_there_is_more_to_forget(tmp_path: Path) -> None:
             return site.tasks.jobs() == []
 
         until(all_forgotten)
-        upkeep.resign()
 
 
 def test_purging_forgets_what_finished_before(site: Site) -> None:
