@@ -65,7 +65,11 @@ def test_a_module_attribute_is_found_anywhere_else(
 @pytest.mark.parametrize(
     ("file", "spec", "found"),
     [
-        ("/somewhere/my-shop.py", None, Address("my-shop:app", told=False)),
+        (
+            "/somewhere/my-shop.py",
+            None,
+            Address("my-shop:app", told=False, script="/somewhere/my-shop.py"),
+        ),
         ("/somewhere/shop/__main__.py", "shop.__main__", Address("shop.__main__:app", told=False)),
         (None, None, None),
     ],

@@ -19,11 +19,12 @@ class Address(Struct, frozen=True):
     """An import string; one that somebody told is read as the ``flask`` command reads it.
 
     That is, from the current folder and as part of the package around it; others are names
-    that ``import`` knows.
+    that ``import`` knows. ``script`` is the file that was started, if the app is in that.
     """
 
     text: str
     told: bool
+    script: str | None = None
 
 
 def command_line_address() -> str | None:
@@ -54,7 +55,10 @@ def find_address(app: Flask, told: str | None) -> Address | None:
     variable = os.environ.get("FLASK_APP")
     if variable:
         return Address(variable, told=True)
-    found = _of_script(app) or _of_module(app)
+    script = _of_script(app)
+    if script:
+        return Address(script, told=False, script=_script_file())
+    found = _of_module(app)
     return Address(found, told=False) if found else None
 
 
@@ -75,6 +79,13 @@ def _of_gunicorn() -> str | None:
 def _of_script(app: Flask) -> str | None:
     module, name = main_name(), _attribute(sys.modules["__main__"], app)
     return f"{module}:{name}" if name and module != "__main__" else None
+
+
+def _script_file() -> str | None:
+    """The file of ``python file.py``; none for ``python -m module``."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    return None if getattr(main, "__spec__", None) or file is None else os.path.abspath(file)
 
 
 def _of_module(app: Flask) -> str | None:

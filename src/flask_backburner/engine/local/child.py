@@ -12,7 +12,8 @@ import signal
 import sys
 import threading
 import traceback
-from types import FrameType
+from importlib.machinery import SourceFileLoader
+from types import FrameType, ModuleType
 
 import msgspec
 from flask import Flask
@@ -83,7 +84,19 @@ def _load_app(address: Address) -> Flask:
     if address.told:
         return ScriptInfo(address.text, set_debug_flag=False).load_app()
     module, _, name = address.text.partition(":")
+    if address.script:
+        _import_script(module, address.script)
     return locate_app(module, name or None)
+
+
+def _import_script(name: str, path: str) -> None:
+    """Import a script as a module without a spec, like the ``__main__`` that it is elsewhere.
+
+    By the spec Flask would find another instance folder than in the web process.
+    """
+    module = sys.modules[name] = ModuleType(name)
+    module.__file__ = path
+    SourceFileLoader(name, path).exec_module(module)
 
 
 def installation_of(app: Flask) -> Installation:
