@@ -17,7 +17,7 @@ app = Flask(__name__)
 app.config.from_prefixed_env()
 tasks = Backburner(app)
 
-SLICE = 50_000
+SLICE = 30_000
 
 
 @tasks.task
