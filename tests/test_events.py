@@ -372,6 +372,10 @@ def test_streams_end_when_the_app_is_closed(site: Site, work: ExternalJob) -> No
         site.tasks.close()
         assert list(stream) == []
     assert watchers() == []
+    with watching(site, f"{work.id}/events") as stream:
+        next(stream)
+        work.succeed()
+        assert [event.name for event in stream] == ["job", "done"]
 
 
 def test_a_store_in_trouble_ends_a_stream_without_an_error(

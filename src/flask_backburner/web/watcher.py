@@ -133,7 +133,10 @@ class Watcher:
             time.sleep(min(pause, max(SHORTEST, SHARE * spent)))
 
     def _wanted(self) -> list[str]:
+        """Nothing for a thread that is to end: there is nobody, or another has taken over."""
         with self._lock:
+            if self._thread is not threading.current_thread():
+                return []
             if not self._watches:
                 self._thread = None
             return list(self._watches)
@@ -198,10 +201,10 @@ class Watcher:
         """Let nobody wait any longer, and end the thread. Repeatable; it may be used again."""
         self.end()
         with self._lock:
-            thread = self._thread
+            thread, self._thread = self._thread, None
             self._watches.clear()
             self._found.clear()
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread.is_alive():
             thread.join()
 
 
