@@ -38,6 +38,7 @@ from .web.stored_request import in_job
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Loader = TypeVar("Loader", bound=Callable[[], object])
 
 NAME = "backburner"
 OPTIONS = ("name", "queue", "priority")
@@ -218,7 +219,7 @@ class Backburner:
         (record,) = installation.store.add([new], installation.settings.max_queued)
         return ExternalJob(Job(record, installation), installation)
 
-    def owner_loader(self, loader: Callable[[], object]) -> Callable[[], object]:
+    def owner_loader(self, loader: Loader) -> Loader:
         """Name the current owner: ``@tasks.owner_loader`` on a function that gives the user's id.
 
         Called in a request; ``None`` is nobody. A job started in a request is its owner's, and
