@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 
 from flask import Blueprint, abort, render_template, request
@@ -34,7 +35,7 @@ def mandelbrot_set() -> str:
     )
 
 
-def choice(name: str, known: dict[str, object] | dict[int, str]) -> str:
+def choice(name: str, known: Iterable[object]) -> str:
     """Read one of the form's choices, the first if it was not sent."""
     values = [str(each) for each in known]
     value = request.args.get(name, values[0])

@@ -87,7 +87,8 @@ def own_album(id: str) -> Job[Album]:
 
 
 def upload_limit() -> int:
-    return min(LARGEST_UPLOAD, current_app.config["MAX_CONTENT_LENGTH"])
+    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    return min(LARGEST_UPLOAD, limit)
 
 
 def uploads() -> Path:
