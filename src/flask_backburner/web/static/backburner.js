@@ -144,8 +144,8 @@ function expect(seconds, penalty) {
 /** Let all ask: once, or for so long. */
 function fail(seconds) {
   close();
-  if (seconds) memory.backburner = Date.now() + seconds * 1000;
   for (const each of hearers) each.hear();
+  if (seconds) memory.backburner = Date.now() + seconds * 1000;
 }
 
 document.addEventListener("visibilitychange", () => document.hidden && fail());
