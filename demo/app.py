@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from flask import Flask, Response, abort, render_template, request
+from flask import Flask, Response, abort, current_app, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -48,6 +48,7 @@ def create_app() -> Flask:
     tasks.init_app(app)
     for part in report, thumbnails, fractal:
         app.register_blueprint(part)
+    app.add_url_rule("/favicon.ico", view_func=favicon)
     app.register_error_handler(HTTPException, show_error)
     app.before_request(refuse_other_sites)
     app.after_request(add_security_headers)
@@ -75,6 +76,11 @@ def refuse_other_sites() -> None:
     """Let no other site's page start or delete reports in a visitor's name."""
     if request.method == "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
         abort(403, "This form was sent from another site.")
+
+
+def favicon() -> Response:
+    """Answer what browsers ask for by themselves on the pages of jobs."""
+    return current_app.send_static_file("flame.svg")
 
 
 def add_security_headers(response: Response) -> Response:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from demo.thumbnails.views import SAMPLE
 from support.latch import Latch
@@ -108,6 +108,30 @@ def test_pictures_appear_while_others_are_made(held_demo: Served, page: Page, la
     until(lambda: len(gallery(page)) == 3)
     latch.open()
     shows(page, "Download all")
+
+
+def test_a_job_that_ends_while_its_page_loads_still_leads_to_the_result(
+    held_demo: Served, page: Page, latch: Latch
+) -> None:
+    with requests.Session() as visitor:
+        album = visitor.post(f"{held_demo.url}/thumbnails/sample").url
+        job = f"{held_demo.url}/jobs/{album.rpartition('/')[2]}"
+        latch.arrived(1)
+
+        def finish_the_job_first(route: Route) -> None:
+            latch.open()
+            until(lambda: visitor.get(job).json()["done"], 20)
+            route.continue_()
+
+        page.context.add_cookies(
+            [
+                {"name": name, "value": value, "url": album}
+                for name, value in visitor.cookies.items()
+            ]
+        )
+        page.route("**/backburner.js*", finish_the_job_first)
+        page.goto(album)
+        shows(page, "Download all")
 
 
 def test_a_cancelled_album_says_so(held_demo: Served, page: Page, latch: Latch) -> None:
