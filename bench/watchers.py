@@ -37,6 +37,7 @@ class Audience:
         self.told_at: dict[str, float] = {}
         self.delays: list[float] = []
         self.seen: set[int] = set()
+        self._heard: dict[int, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def come(self) -> None:
@@ -78,11 +79,12 @@ class Audience:
     def _note(self, number: int, data: bytes) -> None:
         now = time.monotonic()
         self.seen.add(number)
-        _, _, word = data.partition(b'"message":"')
-        told_at = self.told_at.get(word.partition(b'"')[0].decode())
-        # Who came again is told the state anew; that is no news
-        if told_at is not None and now - told_at < BETWEEN_CHANGES:
-            self.delays.append(now - told_at)
+        _, _, rest = data.partition(b'"message":"')
+        word = rest.partition(b'"')[0].decode()
+        # Who came again is told the state anew, which is no news
+        if word in self.told_at and self._heard.get(number) != word:
+            self._heard[number] = word
+            self.delays.append(now - self.told_at[word])
 
 
 class Process:
