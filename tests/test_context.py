@@ -191,6 +191,23 @@ def test_each_track_counts_anew(site: Site) -> None:
     assert progress_after(site, work) == Progress(0, 2)
 
 
+class Endless:
+    """Has a length that no store can hold."""
+
+    def __len__(self) -> int:
+        return 1 << 80
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("abc")
+
+
+def test_track_over_what_is_too_long_has_no_total(site: Site) -> None:
+    def work() -> None:
+        list(current_job.track(Endless()))
+
+    assert progress_after(site, work) == Progress(3, None)
+
+
 def test_track_over_nothing(site: Site) -> None:
     assert progress_after(site, lambda: list(current_job.track([])) and None) == Progress(0, 0)
 

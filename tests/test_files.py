@@ -105,6 +105,23 @@ def test_a_file_that_the_task_returned_is_the_result(site: Site, client: FlaskCl
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_file_that_a_task_made_up_is_not_sent(
+    site: Site, client: FlaskClient, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("swordfish")
+
+    @site.tasks.task(name="forge")
+    def forge() -> Any:
+        current_job.attach(b"a", "a.txt")
+        return JobFile("../../secret", "text/plain", 9)
+
+    with site.app.app_context():
+        job = forge.delay()
+        site.work()
+    assert (tmp_path / "backburner.db.files" / job.id / ".." / ".." / "secret").exists()
+    assert client.get(f"/jobs/{job.id}/result").status_code == 404
+
+
 def test_the_files_of_a_failed_job_are_there(site: Site, client: FlaskClient) -> None:
     job = attached(site, (b"why", "trace.txt"), end="error")
     with client.get(f"/jobs/{job.id}/files/trace.txt") as answer:

@@ -63,6 +63,7 @@ LAYERS = [
     "task",
     "external",
     "runner",
+    "trouble",
     "upkeep",
     "engine.local",
     "engine.local.address",

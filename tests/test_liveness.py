@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -84,6 +85,27 @@ def test_a_rescue_that_fails_is_made_again(liveness: Liveness) -> None:
     assert next(found) == (dying.worker, frozenset())
     found.close()
     assert [worker for worker, _ in liveness.dead()] == [dying.worker]
+
+
+def test_the_file_of_another_users_worker_keeps_nobody_from_the_rest(
+    liveness: Liveness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, ours, living = (liveness.join(1, None) for _ in range(3))
+    theirs.forget()
+    ours.forget()
+    really_open = os.open
+
+    def open_ours(path: str, flags: int, mode: int = 0o777) -> int:
+        if path == theirs.path:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return really_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", open_ours)
+    found = liveness.dead()
+    assert next(found) == (ours.worker, frozenset())
+    with pytest.raises(PermissionError):
+        next(found)
+    assert files(liveness) == sorted(os.path.basename(each.path) for each in (theirs, living))
 
 
 def test_a_worker_that_leaves_with_nothing_leaves_no_file(liveness: Liveness) -> None:

@@ -11,7 +11,7 @@ from flask_backburner.context import Bound, RunningJob, current_job
 from flask_backburner.engine.local.pool import ThreadPool
 from flask_backburner.errors import JobCancelled, JobReleased
 from flask_backburner.files import FileFolder
-from flask_backburner.record import Cancelled, Outcome, Released, Succeeded
+from flask_backburner.record import Cancelled, Failed, Fault, Outcome, Released, Succeeded
 from flask_backburner.store.base import Claim, Settlement
 from support.waiting import until
 
@@ -22,12 +22,15 @@ class Bench:
     def __init__(self, threads: int = 1) -> None:
         self.begun: list[str] = []
         self.refused: set[str] = set()
+        self.breaking: set[str] = set()
         self.rings = 0
         self.go = threading.Event()
         self.pool = ThreadPool(threads, self._run, self._begin, self._ring, FileFolder("/nowhere"))
 
     def _begin(self, claim: Claim) -> bool:
         self.begun.append(claim.id)
+        if claim.id in self.breaking:
+            raise SystemExit("the app's own code ran here")
         return claim.id not in self.refused
 
     def _run(self, running: RunningJob) -> Outcome:
@@ -97,6 +100,16 @@ def test_a_job_that_is_not_held_any_more_is_not_run(bench: Bench) -> None:
     bench.refused.add("a")
     (claim,) = bench.take("a")
     assert bench.settled(1) == [Settlement(claim, Released(started=False))]
+
+
+def test_a_thread_outlives_whatever_happens_around_a_job(bench: Bench) -> None:
+    bench.breaking.add("a")
+    bench.go.set()
+    broken, fine = bench.take("a", "b")
+    assert bench.settled(2) == [
+        Settlement(broken, Failed(Fault("error", "SystemExit: the app's own code ran here"))),
+        Settlement(fine, Succeeded(b"1")),
+    ]
 
 
 def test_running_jobs_are_given_up_and_nothing_more_is_heard_of_them(bench: Bench) -> None:

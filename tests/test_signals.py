@@ -153,3 +153,24 @@ def test_a_receiver_that_fails_changes_nothing(
         site.work()
     assert (job.refresh().state, cancelled.refresh().state) == ("succeeded", "cancelled")
     assert "A receiver of job-queued failed" in caplog.text
+
+
+def test_an_app_whose_teardown_fails_is_told_of_every_job(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = []
+
+    @site.app.teardown_appcontext
+    def break_down(error: BaseException | None) -> None:
+        if told:
+            raise RuntimeError("the teardown is broken")
+
+    def listen(app: Flask, job: Job[Any]) -> None:
+        told.append(job.id)
+
+    work = task(site)
+    first, second = work.delay(False), work.delay(False)
+    with job_started.connected_to(listen, site.app):
+        site.work()
+    assert set(told) == {first.id, second.id}
+    assert "job-started was not sent" in caplog.text

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 
+from flask_backburner.errors import StoreError
 from flask_backburner.files import FileFolder
 from flask_backburner.ids import new_id
 from flask_backburner.store.base import NewJob, Presence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
 from flask_backburner.upkeep import Upkeep
+from support.waiting import until
 
 
 class CountingStore(MemoryStore):
-    """Counts how often the duties were done, and how often somebody wanted to."""
+    """Counts how often the duties were done; a rescue may be made to fail."""
 
     def __init__(self, memory: Memory) -> None:
         super().__init__(memory)
-        self.rescues = self.elections = 0
+        self.rescues = self.tended = 0
+        self.broken = False
 
     def rescue(self) -> int:
         self.rescues += 1
+        if self.broken:
+            raise StoreError("No rescue today.")
         return super().rescue()
 
-    def elect(self, role: str) -> bool:
-        self.elections += 1
-        return super().elect(role)
+    def tend(self) -> None:
+        self.tended += 1
 
 
 @pytest.fixture
@@ -40,21 +45,31 @@ def test_only_the_elected_process_does_the_duties_until_it_resigns(files: FileFo
     Upkeep(first, files).work()
     Upkeep(second, files).work()
     assert (first.rescues, second.rescues) == (1, 0)
-    Upkeep(first, files).resign()
+    Upkeep(first, files).stop(0.0)
     Upkeep(second, files).work()
     assert second.rescues == 1
 
 
-def test_the_duties_wait_for_their_time_and_so_does_the_election(files: FileFolder) -> None:
-    """A busy worker comes by thousands of times a second."""
-    memory = Memory()
-    elected, other = CountingStore(memory), CountingStore(memory)
-    for store in (elected, other):
-        upkeep = Upkeep(store, files)
-        for _ in range(100):
-            upkeep.work()
-        assert store.elections == 1
-    assert (elected.rescues, other.rescues) == (1, 0)
+def test_a_duty_that_fails_stops_none_of_the_others_and_is_told_once(
+    files: FileFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CountingStore(Memory())
+    store.broken = True
+    upkeep = Upkeep(store, files)
+    upkeep.work()
+    upkeep.work()
+    assert (store.rescues, store.tended) == (2, 2)
+    assert caplog.text.count("The rescue of jobs waits for its store: No rescue today.") == 1
+
+
+def test_the_duties_are_done_in_a_thread_until_it_is_stopped(files: FileFolder) -> None:
+    store = CountingStore(Memory())
+    upkeep = Upkeep(store, files)
+    upkeep.start()
+    until(lambda: store.tended > 1)
+    upkeep.stop(5.0)
+    assert "backburner-upkeep" not in {thread.name for thread in threading.enumerate()}
+    upkeep.stop(5.0)
 
 
 def test_the_jobs_of_a_dead_worker_are_taken_up(

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -231,9 +231,11 @@ def _tracked(job: RunningJob, iterable: Iterable[T]) -> Iterator[T]:
     job.check()
 
 
-def _length(iterable: object) -> int | None:
-    length: Callable[[], int] | None = getattr(iterable, "__len__", None)
-    return length() if length else None
+def _length(iterable: Iterable[object]) -> int | None:
+    try:
+        return len(iterable)  # type: ignore[arg-type]  # that is the question
+    except (TypeError, OverflowError):
+        return None
 
 
 def number(name: str, value: object) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
 from .files import FileFolder
 from .store.base import Store
+from .trouble import Trouble
 
 ROLE = "upkeep"
 INTERVAL = 0.2
@@ -17,39 +19,61 @@ logger = logging.getLogger("flask_backburner")
 
 
 class Upkeep:
-    """Rescues jobs of dead workers and keeps house, when its time has come.
+    """Rescues jobs of dead workers and keeps house, now and then.
 
-    Every worker calls ``work`` in its loop; the store elects the one that does it.
+    Every worker has one, in a thread of its own so that no duty, however long, delays a job;
+    the store elects the one that does them.
     """
 
     def __init__(self, store: Store, files: FileFolder) -> None:
         self._store = store
         self._files = files
-        self._due = 0.0
         self._retention_due = 0.0
+        self._duties = (
+            (self._rescue, Trouble("The rescue of jobs")),
+            (self._retain, Trouble("Retention")),
+            (store.tend, Trouble("Housekeeping")),
+        )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="backburner-upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Do the duties from now on."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self.work()
+            self._stopping.wait(INTERVAL)
 
     def work(self) -> None:
-        """Do the duties if they are due and this process is the one to do them."""
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + INTERVAL
-        if not self._store.elect(ROLE):
-            return
+        """Do the duties once, if this process is the one to do them; one that fails stops none."""
+        for duty, trouble in self._duties:
+            try:
+                if self._store.elect(ROLE):
+                    duty()
+            except Exception as error:
+                trouble.tell(error)
+            else:
+                trouble.over()
+
+    def _rescue(self) -> None:
         rescued = self._store.rescue()
         if rescued:
             logger.warning("Took up %d jobs of a worker that died", rescued)
-        if now >= self._retention_due:
-            self._retain(now)
-        self._store.tend()
 
-    def _retain(self, now: float) -> None:
+    def _retain(self) -> None:
         """Forget some jobs whose time is up; if there may be more, go on soon."""
-        forgotten = forget_jobs(self._store, self._files)
-        self._retention_due = now + (0.0 if forgotten else RETENTION_INTERVAL)
+        if time.monotonic() < self._retention_due:
+            return
+        if not forget_jobs(self._store, self._files):
+            self._retention_due = time.monotonic() + RETENTION_INTERVAL
 
-    def resign(self) -> None:
-        """Let another process do the duties."""
+    def stop(self, patience: float) -> None:
+        """Let another process do the duties. Repeatable."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(patience)
         self._store.resign(ROLE)
 
 

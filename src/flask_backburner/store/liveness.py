@@ -135,7 +135,7 @@ class Liveness:
     def join(self, threads: int, queues: Collection[str] | None) -> FilePresence:
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         info = WorkerInfo(name, threads, None if queues is None else sorted(queues))
-        presence = FilePresence(os.path.join(self.folder, self._prefix + name), info)
+        presence = FilePresence(self._path(name), info)
         self._presences.append(presence)
         return presence
 
@@ -153,39 +153,45 @@ class Liveness:
 
     def alive(self) -> list[WorkerInfo]:
         """The workers whose file is locked."""
-        found = []
-        for worker in self.workers():
-            try:
-                fd = os.open(os.path.join(self.folder, self._prefix + worker), os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-            try:
-                if is_locked(fd):
-                    text = os.pread(fd, os.fstat(fd).st_size, SLOT_BYTES)
-                    found.append(msgspec.json.decode(text, type=WorkerInfo))
-            finally:
-                os.close(fd)
-        return found
+        return [
+            msgspec.json.decode(os.pread(fd, os.fstat(fd).st_size, SLOT_BYTES), type=WorkerInfo)
+            for _, fd in self._opened(os.O_RDONLY)
+            if is_locked(fd)
+        ]
 
     def dead(self) -> Iterator[tuple[str, frozenset[tuple[str, int]]]]:
         """Each dead worker with the id and fence of the jobs that it had started.
 
         Its file goes when the iteration moves on: by then its jobs must have been rescued.
+        Raises ``PermissionError`` at the end if there are files of another user's.
         """
+        for worker, fd in self._opened(os.O_RDWR):
+            # Somebody else may have removed it between the opening and the locking.
+            if try_lock(fd) and os.fstat(fd).st_nlink:
+                yield worker, _started(os.pread(fd, SLOT_BYTES, 0))
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path(worker))
+
+    def _opened(self, flags: int) -> Iterator[tuple[str, int]]:
+        """Each worker's file, open until the iteration moves on."""
+        refused: PermissionError | None = None
         for worker in self.workers():
-            path = os.path.join(self.folder, self._prefix + worker)
             try:
-                fd = os.open(path, os.O_RDWR)
+                fd = os.open(self._path(worker), flags)
             except FileNotFoundError:
                 continue
+            except PermissionError as error:
+                refused = error
+                continue
             try:
-                # Somebody else may have removed it between the opening and the locking.
-                if try_lock(fd) and os.fstat(fd).st_nlink:
-                    yield worker, _started(os.pread(fd, SLOT_BYTES, 0))
-                    with suppress(FileNotFoundError):
-                        os.unlink(path)
+                yield worker, fd
             finally:
                 os.close(fd)
+        if refused:
+            raise refused
+
+    def _path(self, worker: str) -> str:
+        return os.path.join(self.folder, self._prefix + worker)
 
     def elect(self, role: str) -> bool:
         held = self._roles.get(role)

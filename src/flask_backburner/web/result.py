@@ -13,7 +13,7 @@ from ..installation import Installation
 from ..job import Job
 from ..record import JobFile, JobRecord, ResultKind, State
 from .access import visible_job
-from .download import file_response
+from .download import download
 from .problem import Problem
 from .stored_response import replay
 
@@ -28,7 +28,8 @@ def result(installation: Installation, id: str) -> Response:
     job = Job[Any](record, installation)
     kind, data = job.stored_result()
     if kind is ResultKind.FILE:
-        return file_response(installation, id, msgspec.json.decode(data, type=JobFile))
+        # By its name among the job's files: a task may make up a value that names any other.
+        return download(installation, id, msgspec.json.decode(data, type=JobFile).name)
     if kind is ResultKind.RESPONSE:
         return replay(installation, job)
     return _value_response(installation, record, data)

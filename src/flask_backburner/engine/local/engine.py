@@ -42,8 +42,8 @@ class LocalEngine(Engine):
             return
         with self._lock:
             if not self._started:
-                self._started = True
                 self._start()
+                self._started = True
 
     def _start(self) -> None:
         mode = self._installation.settings.worker

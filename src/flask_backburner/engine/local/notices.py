@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from typing import Any
 
 from blinker import NamedSignal
 
-from ...errors import BackburnerError
+from ...codec.shown import show_error
 from ...installation import Installation
 from ...job import Job
 from ...record import Cancelled, Failed, Released, State, Succeeded
@@ -22,6 +23,8 @@ from ...signals import (
     tell,
 )
 from ...store.base import Claim, Report, Settlement
+
+logger = logging.getLogger("flask_backburner")
 
 _AT_END: dict[type, NamedSignal] = {
     Succeeded: job_succeeded,
@@ -76,11 +79,9 @@ class Notices:
         while (notice := self._queue.get()) is not None:
             try:
                 self._tell(*notice)
-            except BackburnerError as error:
+            except BaseException as error:  # the app's teardown functions run in there
                 signal, id = notice
-                self._installation.app.logger.warning(
-                    "%s was not sent for job %s: %s", signal.name, id, error
-                )
+                logger.warning("%s was not sent for job %s: %s", signal.name, id, show_error(error))
 
     def _tell(self, signal: NamedSignal, id: str) -> None:
         installation = self._installation

@@ -8,10 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from ...context import RunningJob
+from ...codec.shown import show_error
+from ...context import RunningJob, storable
 from ...errors import JobCancelled, JobInterrupted, JobReleased
 from ...files import FileFolder
-from ...record import Cancelled, Outcome, Released
+from ...record import Cancelled, Failed, Fault, Outcome, Released
 from ...store.base import Claim, Report, Settlement
 
 Run = Callable[[RunningJob], Outcome]
@@ -70,7 +71,11 @@ class ThreadPool:
 
     def _serve(self) -> None:
         while (running := self._waiting.get()) is not None:
-            self._finished.append((running, self._outcome(running)))
+            try:
+                outcome = self._outcome(running)
+            except BaseException as error:  # a thread outlives whatever the app's own code does
+                outcome = Failed(Fault("error", storable(show_error(error))))
+            self._finished.append((running, outcome))
             if self._waiting.qsize() <= self._ring_below:
                 self._ring()
 

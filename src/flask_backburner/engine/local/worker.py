@@ -7,10 +7,11 @@ import time
 from collections.abc import Collection
 
 from ...context import capturing_logs
-from ...errors import JobCancelled, JobReleased, StoreError
+from ...errors import JobCancelled, JobReleased
 from ...installation import Installation
 from ...runner import run_job
 from ...store.base import Claim, Presence, Report, Settlement, Turn
+from ...trouble import Trouble
 from ...upkeep import Upkeep
 from .notices import Notices
 from .pool import ThreadPool
@@ -63,7 +64,7 @@ class Worker:
         self._reports: list[Report] = []
         self._reported_at = 0.0
         self._turned_at = 0.0
-        self._trouble = ""
+        self._trouble = Trouble("The worker")
 
     def stop(self, grace: float) -> None:
         """Stop claiming; running jobs get ``grace`` seconds, a second call may shorten that.
@@ -92,7 +93,7 @@ class Worker:
                 if self._role is None or self._store.elect(self._role):
                     return self._store.join(self._threads, self._queues)
             except Exception as error:
-                self._complain(error)
+                self._trouble.tell(error)
             self._bell.wait(WAIT_FOR_ROLE)
         return None
 
@@ -110,6 +111,7 @@ class Worker:
         # Flask adds its own handler only where it finds none: let it look before ours is there.
         _ = self._installation.app.logger
         try:
+            self._upkeep.start()
             with capturing_logs():
                 self._work()
                 return self._finish()
@@ -139,26 +141,13 @@ class Worker:
     def _tried_turn(self) -> Turn | None:
         """A turn that failed has lost nothing: what was to be recorded is still here."""
         try:
-            if not self._stopping:
-                self._upkeep.work()
             turn = self._turn()
         except Exception as error:
-            self._complain(error)
+            self._trouble.tell(error)
             return None
-        if self._trouble:
-            self._trouble = ""
+        if self._trouble.over():
             logger.info("The worker goes on")
         return turn
-
-    def _complain(self, error: Exception) -> None:
-        """Say what is wrong once, not at every try."""
-        trouble, self._trouble = self._trouble, repr(error)
-        if trouble == self._trouble:
-            return
-        if isinstance(error, StoreError):
-            logger.error("The worker waits for its store: %s", error)
-        else:
-            logger.error("A turn of the worker failed", exc_info=error)
 
     def _turn(self) -> Turn:
         self._gather()
@@ -170,11 +159,12 @@ class Worker:
             queues=self._queues,
             tasks=self._installation.known_tasks(),
         )
+        settled, self._settled = self._settled, []
+        reports, self._reports = self._reports, []
         self._pool.take(turn.claimed)
         self._pool.interrupt((claim.id for claim in turn.refused), JobReleased)
         self._pool.interrupt(turn.cancelling, JobCancelled)
-        self._notices.recorded(self._settled, self._reports, turn.refused)
-        self._settled, self._reports = [], []
+        self._notices.recorded(settled, reports, turn.refused)
         return turn
 
     def _gather(self) -> None:
@@ -238,7 +228,7 @@ class Worker:
         return self._hand_back_running()
 
     def _resign(self) -> None:
-        self._upkeep.resign()
+        self._upkeep.stop(THREAD_PATIENCE)
         if self._role is not None:
             self._store.resign(self._role)
 
