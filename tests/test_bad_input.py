@@ -117,7 +117,7 @@ def test_an_argument_of_the_wrong_type(site: Site) -> None:
         ({"a": {1: "x"}}, "cannot take day['a']"),
         ("\ud800", r"cannot take day='\ud800'"),
     ],
-    ids=repr,
+    ids=["object", "function", "nan", "keys", "surrogate"],
 )
 def test_an_argument_that_is_not_serialisable(site: Site, value: Any, words: str) -> None:
     kind, message = refused(site, 2026, day=value)
