@@ -32,6 +32,7 @@ LAYERS = [
     "store.base",
     "settings",
     "store.transaction",
+    "store.line",
     "store.diagnosis",
     "store.retention",
     "store.memory",

@@ -15,6 +15,7 @@ import pytest
 from flask_backburner.record import Progress, Released, State, Succeeded
 from flask_backburner.store import sqlite
 from flask_backburner.store.base import Claim, Report, Settlement
+from flask_backburner.store.claims import READY_AT_ONCE
 from support.programs import running, said
 from support.stores import KEEPING, SQLiteHome, add, claim, job, settle
 
@@ -211,7 +212,7 @@ def test_every_step_of_a_turn_finds_its_rows_by_an_index(
         assert all(index in plan for plan in found), (part, found)
 
 
-def test_a_claim_reads_each_queue_in_its_order_without_sorting(
+def test_a_claim_reads_each_task_of_each_queue_in_its_order_without_sorting(
     home: SQLiteHome, statements: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = home.store()
@@ -224,8 +225,36 @@ def test_a_claim_reads_each_queue_in_its_order_without_sorting(
     plans = [plan for sql, plan in statements.plans(home.path).items() if "UNION ALL" in sql]
     assert plans
     for plan in plans:
-        assert plan.count("SEARCH jobs USING INDEX jobs_ready (namespace=? AND queue=?)") == 2
-        assert plan.count("USE TEMP B-TREE") == 2  # of each queue's few, to merge them
+        each = "SEARCH jobs USING INDEX jobs_ready (namespace=? AND queue=? AND task=?)"
+        assert plan.count(each) == 2
+        assert "TEMP B-TREE" not in plan
+
+
+def test_any_number_of_jobs_for_others_costs_a_poll_one_look(
+    home: SQLiteHome, statements: Statements
+) -> None:
+    store = home.store()
+    worker = store.join()
+    add(store, *(f"t{n}" for n in range(50)), task="tomorrow")
+    add(store, *(f"m{n}" for n in range(50)), queue="mail")
+    statements.ran.clear()
+    assert store.turn(worker, room=1, queues=["default"], tasks=["task"]).claimed == ()
+    looks = [sql for sql in statements.ran if "(queue, task) >=" in sql]
+    assert len(looks) == 3  # one for each kind of jobs, one that finds no other
+    assert not any("UNION" in sql or "BEGIN" in sql for sql in statements.ran)
+
+
+def test_a_crowd_that_is_due_at_once_joins_the_line_in_parts(home: SQLiteHome) -> None:
+    store = home.store()
+    worker = store.join()
+    add(store, *(f"j{n}" for n in range(READY_AT_ONCE + 5)), run_at=home.clock.at + 1)
+    home.clock.move(2)
+    assert len(claim(store, worker, 1)) == 1
+    database = sqlite3.connect(home.path)
+    left = database.execute("SELECT count(*) FROM jobs WHERE ready = 0").fetchall()
+    database.close()
+    assert left == [(5,)]
+    assert len(claim(store, worker, 2000)) == READY_AT_ONCE + 4
 
 
 # checkpoints

@@ -258,7 +258,8 @@ class Store(ABC):
         Then at most ``room`` jobs become ``running``, held by this worker, each with a fence
         one higher than before: those of ``queues`` (none: all) and ``tasks`` that may run now,
         by falling priority, oldest first. A task that ends in ``*`` stands for all that begin
-        so. No job is ever claimed twice under one fence.
+        so. Of a crowd that becomes due at one time some may join the line a turn later. No job
+        is ever claimed twice under one fence.
 
         With nothing to record and nothing to claim it writes nothing.
         """

@@ -9,12 +9,12 @@ import random
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
 from typing import Any
 
 from msgspec import Struct, json
 
 from ..record import RESCUES, Cancelled, Failed, Fault, Progress, Released, State, Succeeded
+from . import line
 from .base import LINES_KEPT, Claim, Report, Settlement
 from .transaction import Transaction
 
@@ -33,8 +33,8 @@ HELD = """
 """Whose job a claim or an external driver may speak for."""
 
 
-QUEUES_AT_ONCE = 100
-"""SQLite joins at most 500 queries by UNION ALL."""
+READY_AT_ONCE = 1000
+"""A crowd that becomes due at one time joins the line in parts, so that nobody waits for all."""
 
 
 class Wish(Struct, frozen=True):
@@ -45,31 +45,29 @@ class Wish(Struct, frozen=True):
     queues: Collection[str] | None
     tasks: Collection[str]
 
-    def wanted(self, queues: Iterable[str]) -> list[str]:
-        return [queue for queue in queues if self.queues is None or queue in self.queues]
+    def takes(self, queue: str, task: str) -> bool:
+        return (self.queues is None or queue in self.queues) and any(
+            task.startswith(each[:-1]) if each.endswith("*") else task == each
+            for each in self.tasks
+        )
 
 
 def any_work(connection: sqlite3.Connection, wish: Wish, now: float) -> bool:
     """Whether a claim would find anything; a read only, so that idle workers never write."""
     if wish.room <= 0:
         return False
-    if _due(connection, wish.namespace, now):
-        return True
-    queues = _queues_with_work(connection, wish)
-    return bool(queues and _candidates(connection, wish, queues, 1))
+    return _due(connection, wish.namespace, now) or bool(_wanted(connection, wish))
 
 
 def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     """Take at most ``wish.room`` jobs for the worker, first in line first."""
     if wish.room <= 0:
         return ()
-    if _due(tx.connection, tx.namespace, tx.now):
-        _make_ready(tx)
-    # What this turn handed back is not in the counters yet.
-    queues = {*_queues_with_work(tx.connection, wish), *wish.wanted(tx.gaining(State.QUEUED))}
-    if not queues:
+    _make_ready(tx)
+    kinds = _wanted(tx.connection, wish)
+    if not kinds:
         return ()
-    seqs = _candidates(tx.connection, wish, sorted(queues), wish.room)
+    seqs = [seq for _, seq in line.first(tx.connection, tx.namespace, kinds, wish.room)]
     rows = tx.rows(
         """
         UPDATE jobs
@@ -77,19 +75,19 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
             worker = ?, started_at = ?, updated_at = ?,
             current = NULL, total = NULL, message = NULL, phase = NULL, progressed_at = NULL
         WHERE seq IN (SELECT value FROM json_each(?))
-        RETURNING priority, seq, id, fence, task, queue, attempt,
+        RETURNING -priority, seq, id, fence, task, queue, attempt,
             (SELECT data FROM arguments WHERE arguments.seq = jobs.seq)
         """,
         (worker, tx.now, tx.now, json.encode(seqs).decode()),
     )
-    rows.sort(key=_line_order)
+    rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():
         tx.count(queue, State.QUEUED, State.RUNNING, jobs)
     return tuple(Claim(*row[2:]) for row in rows)
 
 
-def _line_order(row: tuple[Any, ...]) -> tuple[int, int]:
-    return -row[0], row[1]
+def _wanted(connection: sqlite3.Connection, wish: Wish) -> list[line.Kind]:
+    return [kind for kind in line.kinds(connection, wish.namespace) if wish.takes(*kind)]
 
 
 def _due(connection: sqlite3.Connection, namespace: int, now: float) -> bool:
@@ -109,53 +107,15 @@ def _make_ready(tx: Transaction) -> None:
     tx.execute(
         """
         UPDATE jobs SET ready = 1
-        WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
-        """,
-        (tx.namespace, tx.now),
-    )
-
-
-def _queues_with_work(connection: sqlite3.Connection, wish: Wish) -> list[str]:
-    rows = connection.execute(
-        "SELECT queue FROM counters WHERE namespace = ? AND state = 'queued' AND jobs > 0",
-        (wish.namespace,),
-    ).fetchall()
-    return wish.wanted(queue for (queue,) in rows)
-
-
-def _candidates(
-    connection: sqlite3.Connection, wish: Wish, queues: list[str], room: int
-) -> list[int]:
-    """The first in line over several queues, each of which is read in its own order."""
-    prefixes = sorted(task[:-1] for task in wish.tasks if task.endswith("*"))
-    names = json.encode(sorted(task for task in wish.tasks if not task.endswith("*"))).decode()
-    found: list[tuple[int, int]] = []
-    for start in range(0, len(queues), QUEUES_AT_ONCE):
-        some = queues[start : start + QUEUES_AT_ONCE]
-        parameters: list[Any] = []
-        for queue in some:
-            parameters += (wish.namespace, queue, names)
-            for prefix in prefixes:
-                parameters += (prefix, prefix)
-            parameters.append(room)
-        sql = _candidates_sql(len(some), len(prefixes))
-        found += connection.execute(sql, (*parameters, room)).fetchall()
-    return [seq for _, seq in sorted(found, key=_line_order)[:room]]
-
-
-@cache
-def _candidates_sql(queues: int, prefixes: int) -> str:
-    begins = " OR substr(task, 1, length(?)) = ?" * prefixes
-    one = f"""
-        SELECT * FROM (
-            SELECT priority, seq FROM jobs
-            WHERE namespace = ? AND queue = ? AND state = 'queued' AND ready = 1
-              AND (task IN (SELECT value FROM json_each(?)){begins})
-            ORDER BY priority DESC, seq
+        WHERE seq IN (
+            SELECT seq FROM jobs
+            WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
+            ORDER BY run_at
             LIMIT ?
         )
-    """
-    return " UNION ALL ".join([one] * queues) + " ORDER BY priority DESC, seq LIMIT ?"
+        """,
+        (tx.namespace, tx.now, READY_AT_ONCE),
+    )
 
 
 def cancelling(connection: sqlite3.Connection, worker: str) -> tuple[str, ...]:
@@ -232,8 +192,8 @@ def _write_lines(tx: Transaction, seq: int, last_line: int, report: Report) -> N
     tx.executemany(
         "INSERT INTO lines (seq, line, at, level, text) VALUES (?, ?, ?, ?, ?)",
         [
-            (seq, number, line.at.timestamp(), line.level, line.text)
-            for number, line in enumerate(report.lines, last_line + 1)
+            (seq, number, each.at.timestamp(), each.level, each.text)
+            for number, each in enumerate(report.lines, last_line + 1)
         ],
     )
     last_line += len(report.lines)

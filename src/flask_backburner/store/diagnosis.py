@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from ..record import Reason, Waiting
+from . import line
 from .base import COUNTED, PATIENCE_FOR_WORKER, WorkerInfo
 
 SAMPLE = 50
@@ -41,20 +42,9 @@ def _position(
     connection: sqlite3.Connection, namespace: int, queue: str, priority: int, seq: int
 ) -> int | None:
     """The job's place in its queue, counted no further than it makes sense to say."""
-    ((ahead,),) = connection.execute(
-        """
-        SELECT count(*) FROM (
-            SELECT 1 FROM (
-                SELECT priority, seq FROM jobs
-                WHERE namespace = ? AND queue = ? AND state = 'queued' AND ready = 1
-                ORDER BY priority DESC, seq
-                LIMIT ?
-            )
-            WHERE priority > ? OR priority = ? AND seq < ?
-        )
-        """,
-        (namespace, queue, COUNTED, priority, priority, seq),
-    ).fetchall()
+    kinds = [kind for kind in line.kinds(connection, namespace) if kind[0] == queue]
+    before = line.first(connection, namespace, kinds, COUNTED)
+    ahead = sum(place < (-priority, seq) for place in before)
     return ahead + 1 if ahead < COUNTED else None
 
 

@@ -48,7 +48,7 @@ STEPS: Sequence[str] = (
     );
 
     -- Partial indexes over live rows only: finished jobs cost nothing to a claim.
-    CREATE INDEX jobs_ready ON jobs (namespace, queue, priority DESC, seq, task)
+    CREATE INDEX jobs_ready ON jobs (namespace, queue, task, priority DESC, seq)
         WHERE state = 'queued' AND ready = 1;
     CREATE INDEX jobs_scheduled ON jobs (namespace, run_at)
         WHERE state = 'queued' AND ready = 0;

@@ -35,12 +35,6 @@ class Transaction:
         if after is not None:
             self._changes[queue, after] += jobs
 
-    def gaining(self, state: str) -> set[str]:
-        """The queues that have more jobs in a state than the stored counters say."""
-        return {
-            queue for (queue, after), jobs in self._changes.items() if after == state and jobs > 0
-        }
-
     def kept_until(self, state: State) -> float:
         """Until when a job is kept that ends now in this state."""
         keep = self.keeping.failed if state is State.FAILED else self.keeping.done
