@@ -33,6 +33,9 @@ HELD = """
 """Whose job a claim or an external driver may speak for."""
 
 
+NO_ARGUMENTS = b"{}"
+"""Is not stored: what is missing reads as this, x'7b7d'."""
+
 READY_AT_ONCE = 1000
 """A crowd that becomes due at one time joins the line in parts, so that nobody waits for all."""
 
@@ -76,7 +79,7 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
             current = NULL, total = NULL, message = NULL, phase = NULL, progressed_at = NULL
         WHERE seq IN (SELECT value FROM json_each(?))
         RETURNING -priority, seq, id, fence, task, queue, attempt,
-            (SELECT data FROM arguments WHERE arguments.seq = jobs.seq)
+            coalesce((SELECT data FROM arguments WHERE arguments.seq = jobs.seq), x'7b7d')
         """,
         (worker, tx.now, tx.now, json.encode(seqs).decode()),
     )

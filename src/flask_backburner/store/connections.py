@@ -49,26 +49,36 @@ class Connections:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The writer inside a transaction, alone on the machine; commits, or rolls back."""
-        with translated(self.path), self._gate_held():
-            connection = self._current_writer()
-            connection.execute("BEGIN IMMEDIATE")
+        # Without the context managers for its parts, because every start of a job comes by here.
+        self._notice_fork()
+        try:
+            self.gate.acquire()
             try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+                connection = self._current_writer()
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            finally:
+                self.gate.release()
+        except (sqlite3.Error, OSError) as error:
+            raise _translated(error, self.path) from error
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read from; its user fetches all, so that no read stays open."""
-        with translated(self.path):
+        try:
             connection, file = self._lend()
             try:
                 yield connection
             finally:
                 self._take_back(connection, file)
+        except (sqlite3.Error, OSError) as error:
+            raise _translated(error, self.path) from error
 
     @contextmanager
     def alone(self, busy_seconds: float) -> Iterator[sqlite3.Connection]:
@@ -217,16 +227,16 @@ def translated(path: str) -> Iterator[None]:
     """SQLite's errors in our terms, with what to do about them."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise _translate(error, path) from error
-    except OSError as error:
-        raise StoreError(
+    except (sqlite3.Error, OSError) as error:
+        raise _translated(error, path) from error
+
+
+def _translated(error: sqlite3.Error | OSError, path: str) -> StoreError:
+    if isinstance(error, OSError):
+        return StoreError(
             f"The job store {path} cannot be used: {error}. Make its folder writable, or set "
             "BACKBURNER_URL to a file in a folder that is."
-        ) from error
-
-
-def _translate(error: sqlite3.Error, path: str) -> StoreError:
+        )
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else None
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

@@ -99,8 +99,7 @@ class SQLiteStore(Store):
 
     def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
         with self._transaction() as tx:
-            self._check_room(tx.connection, len(jobs), limit)
-            ((last,),) = tx.rows("SELECT coalesce(max(seq), 0) FROM jobs", ())
+            last = self._last_seq(tx.connection, len(jobs), limit)
             tx.executemany(
                 """
                 INSERT INTO jobs (seq, id, namespace, task, queue, priority, state, ready,
@@ -109,10 +108,13 @@ class SQLiteStore(Store):
                 """,
                 [self._new_row(seq, job, tx.now) for seq, job in enumerate(jobs, last + 1)],
             )
-            tx.executemany(
-                "INSERT INTO arguments (seq, data) VALUES (?, ?)",
-                [(seq, job.arguments) for seq, job in enumerate(jobs, last + 1)],
-            )
+            arguments = [
+                (seq, job.arguments)
+                for seq, job in enumerate(jobs, last + 1)
+                if job.arguments != claims.NO_ARGUMENTS
+            ]
+            if arguments:
+                tx.executemany("INSERT INTO arguments (seq, data) VALUES (?, ?)", arguments)
             for job in jobs:
                 tx.count(job.queue, None, State.QUEUED)
         self._sync()
@@ -136,13 +138,20 @@ class SQLiteStore(Store):
             now if job.deadline is not None else None,
         )
 
-    def _check_room(self, connection: sqlite3.Connection, more: int, limit: int) -> None:
-        (queued,) = connection.execute(
-            "SELECT coalesce(sum(jobs), 0) FROM counters WHERE namespace = ? AND state = 'queued'",
+    def _last_seq(self, connection: sqlite3.Connection, more: int, limit: int) -> int:
+        """The number of the newest job, if there is room for more."""
+        ((queued, last),) = connection.execute(
+            """
+            SELECT
+                (SELECT coalesce(sum(jobs), 0) FROM counters
+                 WHERE namespace = ? AND state = 'queued'),
+                (SELECT coalesce(max(seq), 0) FROM jobs)
+            """,
             (self._number,),
-        ).fetchone()
+        ).fetchall()
         if queued + more > limit:
             raise QueueFull(queued, limit)
+        return int(last)
 
     def get(self, id: str) -> JobRecord:
         with self._connections.reading() as connection:
@@ -238,7 +247,8 @@ class SQLiteStore(Store):
         return [JobFile(*row) for row in rows]
 
     def waiting(self, id: str) -> Waiting | None:
-        workers = self.workers()
+        with translated(self.path):
+            workers = self._live.lately_alive()
         with self._connections.reading() as connection:
             return diagnose(connection, self._seq(connection, id), self.now(), workers)
 
@@ -388,9 +398,8 @@ class SQLiteStore(Store):
         if not rows:
             return []
         with self._transaction() as tx:
-            # Read again: another process may have been quicker.
-            rows = self._to_forget(tx.connection, limit, before)
-            forgotten = retention.forget(tx, rows)
+            # Another process may have been quicker.
+            forgotten = retention.forget(tx, retention.still_there(tx, rows))
         self._forgotten = True
         return forgotten
 
