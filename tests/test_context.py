@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,20 @@ def test_outside_a_job_every_use_says_so(use: Callable[[], Any]) -> None:
         use()
     assert str(nobody.value) == (
         "No job is running here: current_job works only inside a task that a worker runs. A task "
-        "called directly, like a plain function, has no job; start it with .delay() instead."
+        "called directly, like a plain function, has no job; start it with .delay() instead. "
+        "Neither has a thread that a task starts: run its function by "
+        "contextvars.copy_context().run."
     )
     assert isinstance(nobody.value, RuntimeError)
+
+
+def test_a_thread_that_is_given_the_tasks_context_has_its_job(site: Site) -> None:
+    def work() -> None:
+        thread = threading.Thread(target=copy_context().run, args=(current_job.log, "here"))
+        thread.start()
+        thread.join()
+
+    assert [line.text for line in run(site, work).log()] == ["here"]
 
 
 def test_a_job_knows_its_id_and_attempt(site: Site) -> None:

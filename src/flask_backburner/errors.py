@@ -132,7 +132,8 @@ class NoCurrentJob(BackburnerError, RuntimeError):
         super().__init__(
             "No job is running here: current_job works only inside a task that a worker runs. "
             "A task called directly, like a plain function, has no job; "
-            "start it with .delay() instead."
+            "start it with .delay() instead. Neither has a thread that a task starts: run its "
+            "function by contextvars.copy_context().run."
         )
 
 
