@@ -27,7 +27,7 @@ demo: $(DEMO_INSTALLED)  ## serve the demo; PORT=5001 make demo for another port
 	@exec $(DEMO_PY) -m demo
 
 test: test-deps lint $(INSTALLED)  ## run lint and every test
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 3 --dist loadfile
 
 test-deps:  ## install the programs that tests need, or say which are missing
 	@missing=""; \
