@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 from ..record import State
@@ -22,7 +22,7 @@ class Transaction:
         self.keeping = keeping
         self.execute = connection.execute
         self.executemany = connection.executemany
-        self._changes: Counter[tuple[str, str]] = Counter()
+        self._changes: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     def rows(self, sql: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """All rows of a query; none is left half read."""
