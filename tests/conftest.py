@@ -26,7 +26,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, Any, Any]:
-    return _refuse_skip((yield))
+    report = _refuse_skip((yield))
+    # What was captured may hold any text, but goes to the reporting process as UTF-8.
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
 
 
 @pytest.hookimpl(wrapper=True)
