@@ -326,3 +326,68 @@ def test_a_name_used_twice(site: Site) -> None:
         f"{__file__}:{export.__code__.co_firstlineno}; the one at "
         f"{__file__}:{other.__code__.co_firstlineno} needs another: @tasks.task(name=…)."
     )
+
+
+def test_a_task_that_is_a_view_already(site: Site) -> None:
+    def export() -> str:
+        return ""
+
+    site.app.add_url_rule("/export", view_func=export)
+    with pytest.raises(DefinitionError) as refused:
+        site.tasks.task(export)
+    assert str(refused.value) == (
+        f"{__name__}:export is a view, registered with Flask before it became a task, so it "
+        "would run in the request. Write a view that returns the job of a task "
+        "(`return export.delay()`), or put @tasks.background below @app.route."
+    )
+
+
+def test_a_configuration_that_comes_too_late(site: Site) -> None:
+    site.app.config["BACKBURNER_THREADS"] = 8
+    with pytest.raises(ConfigError) as refused, site.app.app_context():
+        site.tasks.jobs()
+    assert str(refused.value) == (
+        "The BACKBURNER_* configuration of the app 'shop' was changed after init_app, which had "
+        "read it. Set it before init_app is called."
+    )
+
+
+def test_a_task_that_is_submitted(site: Site) -> None:
+    task = site.tasks.task(name="export")(export_nothing)
+    with pytest.raises(DefinitionError) as refused, site.app.app_context():
+        site.tasks.submit(task)
+    assert str(refused.value) == (
+        "<Task export> is a task already: start it with .delay() instead of submitting it."
+    )
+
+
+def export_nothing() -> None:
+    """Does it."""
+
+
+@pytest.mark.parametrize("wait", ["5", None, True])
+def test_a_wait_that_is_no_number(site: Site, wait: Any) -> None:
+    task = site.tasks.task(name="export")(export_nothing)
+    with site.app.test_request_context(), pytest.raises(TypeError) as refused:
+        task.delay().accepted(wait=wait)
+    assert str(refused.value) == f"accepted() got wait={wait!r}, but wants a number of seconds."
+
+
+def test_a_bar_of_what_is_no_job(site: Site) -> None:
+    bar = site.app.jinja_env.globals["backburner"].progress  # type: ignore[attr-defined]  # ours
+    with site.app.test_request_context(), pytest.raises(TypeError) as refused:
+        bar("4kYbGz0P1vQm8sWc2nRt6x")
+    assert str(refused.value) == (
+        "backburner.progress() and backburner.log() take a job, but got "
+        "'4kYbGz0P1vQm8sWc2nRt6x'. Give the template the job itself, such as tasks.job(id)."
+    )
+
+
+def test_waiting_where_no_worker_is(site: Site) -> None:
+    job = site.tasks.task(name="export")(export_nothing).delay()
+    with pytest.raises(TimeoutError) as late:
+        job.wait(timeout=0)
+    assert str(late.value) == (
+        f"The job {job.id!r} is still queued after 0 s. No worker is there to run it: start one "
+        "with `flask jobs worker`; a web process starts its own at its first request."
+    )

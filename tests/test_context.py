@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -57,11 +58,61 @@ def test_outside_a_job_every_use_says_so(use: Callable[[], Any]) -> None:
         use()
     assert str(nobody.value) == (
         "No job is running here: current_job works only inside a task that a worker runs. A task "
-        "called directly, like a plain function, has no job; start it with .delay() instead. "
-        "Neither has a thread that a task starts: run its function by "
-        "contextvars.copy_context().run."
+        "called directly, like a plain function, has no job either, so its reports go nowhere; "
+        "start it with .delay() instead. Neither has a thread that a task starts: run its "
+        "function by contextvars.copy_context().run."
     )
     assert isinstance(nobody.value, RuntimeError)
+
+
+def test_in_a_plain_call_reports_go_nowhere(site: Site) -> None:
+    def work(rows: int) -> int:
+        current_job.log("begun")
+        current_job.progress(0, rows, "Counting")
+        current_job.check_cancelled()
+        assert not current_job.cancel_requested
+        return sum(current_job.track(range(rows)))
+
+    assert site.tasks.task(name="work")(work)(4) == 6
+    assert site.tasks.jobs() == []
+
+
+def test_an_async_task_can_be_called_plainly_too(site: Site) -> None:
+    async def work(rows: int) -> int:
+        return sum(current_job.track(range(rows)))
+
+    assert asyncio.run(site.tasks.task(name="work")(work)(4)) == 6
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda: current_job.id, lambda: current_job.attempt, lambda: current_job.attach(b"", "x")],
+)
+def test_in_a_plain_call_what_only_a_job_has_is_missing(site: Site, use: Callable[[], Any]) -> None:
+    with pytest.raises(NoCurrentJob):
+        site.tasks.task(name="work")(lambda_free(use))()
+
+
+def lambda_free(use: Callable[[], Any]) -> Callable[[], Any]:
+    def work() -> Any:
+        return use()
+
+    return work
+
+
+def test_a_task_called_plainly_in_a_job_reports_to_that_job(site: Site) -> None:
+    def inner() -> str:
+        current_job.log("from within")
+        return current_job.id
+
+    task = site.tasks.task(name="inner")(inner)
+
+    def outer() -> str:
+        return task()
+
+    job = run(site, outer)
+    assert job.result == job.id
+    assert [line.text for line in job.log()] == ["from within"]
 
 
 def test_a_thread_that_is_given_the_tasks_context_has_its_job(site: Site) -> None:

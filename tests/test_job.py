@@ -155,8 +155,8 @@ def test_waiting_in_vain(site: Site) -> None:
         with pytest.raises(TimeoutError) as late:
             job.wait(timeout)
         assert str(late.value) == (
-            f"The job {job.id!r} is still queued after {timeout} s. It goes on: wait longer, or "
-            "look again later."
+            f"The job {job.id!r} is still queued after {timeout} s. No worker is there to run it: "
+            "start one with `flask jobs worker`; a web process starts its own at its first request."
         )
     assert job.cancel().wait(0).state == "cancelled"
 

@@ -62,3 +62,14 @@ def test_a_database_of_a_later_version_is_left_alone(database: sqlite3.Connectio
         "Update Flask-Backburner to at least the version that wrote it."
     )
     assert version(database) == 2
+
+
+def test_the_database_of_another_program_is_left_alone(database: sqlite3.Connection) -> None:
+    database.execute("CREATE TABLE jobs (theirs)")
+    with pytest.raises(StoreError) as refused:
+        migrate(database)
+    assert str(refused.value) == (
+        "The file is the database of another program. Set BACKBURNER_URL to a file of its own, "
+        "such as sqlite:///backburner.db."
+    )
+    assert (version(database), tables(database)) == (0, {"jobs"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from types import FrameType
@@ -17,6 +18,8 @@ from .installation import Installation
 from .settings import read_queues
 
 EX_UNAVAILABLE = 69
+
+logger = logging.getLogger("flask_backburner")
 
 
 @click.group()
@@ -49,6 +52,13 @@ def worker(
     _check_store(installation)
     running = Worker(installation, threads=threads, queues=chosen, burst=burst)
     _stop_on_signals(running, installation.settings.grace if grace is None else grace)
+    logger.info(
+        "Serving %s of %s, %d jobs at a time; tasks: %s",
+        "all queues" if chosen is None else "the queues " + ", ".join(sorted(chosen)),
+        installation.settings.path,
+        threads or installation.settings.threads,
+        ", ".join(sorted(installation.tasks)) or "none",
+    )
     sys.exit(end_of(running, installation))
 
 

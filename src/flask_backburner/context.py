@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from .clock import moment
 from .codec.shown import show
@@ -19,6 +20,7 @@ from .files import FileFolder
 from .record import JobFile, Line, Progress
 from .store.base import LINES_KEPT, Claim, Report
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 LINE_BYTES = 8 << 10
@@ -125,10 +127,45 @@ class Bound:
         _running.reset(self._token)
 
 
+class PlainCall(RunningJob):
+    """Stands for a job while a task is called like the function it is: reports go nowhere."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(Claim("", 0, "", "", 0, b""), FileFolder(os.devnull))
+
+    def write(self, level: str, text: str) -> None:
+        """Nobody reads it."""
+
+    def attach(
+        self, source: bytes | str | os.PathLike[str], name: str | None, type: str | None
+    ) -> JobFile:
+        raise NoCurrentJob
+
+
+def call_plainly(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a task's function here and now; within a job that job is still the current one."""
+    if _running.get(None) is not None:
+        return function(*args, **kwargs)
+    if inspect.iscoroutinefunction(function):
+        return cast(T, _await_plainly(function, *args, **kwargs))
+    with Bound(PlainCall()):
+        return function(*args, **kwargs)
+
+
+async def _await_plainly(
+    function: Callable[..., Awaitable[T]], /, *args: object, **kwargs: object
+) -> T:
+    with Bound(PlainCall()):
+        return await function(*args, **kwargs)
+
+
 class CurrentJob:
     """The job whose code is running, for that code: ``from flask_backburner import current_job``.
 
-    Outside a job every use raises ``NoCurrentJob``. ``progress``, ``track`` and
+    Outside a job every use raises ``NoCurrentJob``; in a task that is called like a plain
+    function, reports go nowhere, and what only a job has raises it. ``progress``, ``track`` and
     ``check_cancelled`` are also where a cancel arrives, as ``JobCancelled``: let it pass, or
     clean up and raise it again.
     """
@@ -138,12 +175,12 @@ class CurrentJob:
     @property
     def id(self) -> str:
         """The job's id."""
-        return _current().claim.id
+        return _claim().id
 
     @property
     def attempt(self) -> int:
         """Which try this is, from 1."""
-        return _current().claim.attempt
+        return _claim().attempt
 
     @property
     def cancel_requested(self) -> bool:
@@ -220,6 +257,13 @@ def _current() -> RunningJob:
         return _running.get()
     except LookupError:
         raise NoCurrentJob from None
+
+
+def _claim() -> Claim:
+    running = _current()
+    if isinstance(running, PlainCall):
+        raise NoCurrentJob
+    return running.claim
 
 
 def _tracked(job: RunningJob, iterable: Iterable[T]) -> Iterator[T]:

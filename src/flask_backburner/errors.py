@@ -131,9 +131,9 @@ class NoCurrentJob(BackburnerError, RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "No job is running here: current_job works only inside a task that a worker runs. "
-            "A task called directly, like a plain function, has no job; "
-            "start it with .delay() instead. Neither has a thread that a task starts: run its "
-            "function by contextvars.copy_context().run."
+            "A task called directly, like a plain function, has no job either, so its reports go "
+            "nowhere; start it with .delay() instead. Neither has a thread that a task starts: "
+            "run its function by contextvars.copy_context().run."
         )
 
 

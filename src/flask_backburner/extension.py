@@ -120,6 +120,16 @@ class Backburner:
         return define if function is None else define(function)
 
     def _add(self, task: Task[..., Any]) -> None:
+        if any(
+            view is task.function
+            for app in self._installations
+            for view in app.view_functions.values()
+        ):
+            raise DefinitionError(
+                f"{task.name} is a view, registered with Flask before it became a task, so it "
+                "would run in the request. Write a view that returns the job of a task "
+                "(`return export.delay()`), or put @tasks.background below @app.route."
+            )
         known = self._tasks.get(task.name)
         if known is not None and _place(known) != _place(task):
             raise DefinitionError(

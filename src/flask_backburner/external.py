@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .clock import moment
 from .codec import Signature
@@ -13,6 +14,9 @@ from .installation import Installation
 from .job import Job
 from .record import Cancelled, Failed, Fault, Line, Outcome, Progress, State, Succeeded
 from .store.base import Claim, Report, Settlement
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class ExternalJob:
@@ -35,6 +39,10 @@ class ExternalJob:
 
     def __repr__(self) -> str:
         return f"<ExternalJob {self.id} {self.job.task} {self.job.state}>"
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """A view may return it, as it may its job."""
+        return self.job(environ, start_response)
 
     @property
     def id(self) -> str:

@@ -15,10 +15,10 @@ from flask import Flask, current_app, has_app_context, has_request_context, requ
 from .clock import Clock
 from .codec import Signature
 from .engine.base import Engine
-from .errors import BackburnerError, StoreError
+from .errors import BackburnerError, ConfigError, StoreError
 from .files import FileFolder
 from .ownership import Ownership
-from .settings import Settings
+from .settings import Settings, read_settings
 from .signals import tell
 from .store.base import Store
 from .store.location import check_location
@@ -77,6 +77,12 @@ class Installation:
         return self._store
 
     def _open(self) -> Store:
+        if read_settings(self.app) != self.settings:
+            raise ConfigError(
+                "BACKBURNER_*",
+                f"The BACKBURNER_* configuration of the app {self.app.name!r} was changed after "
+                "init_app, which had read it. Set it before init_app is called.",
+            )
         path = self.settings.path
         folder = os.path.dirname(path)
         try:

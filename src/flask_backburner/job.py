@@ -11,6 +11,7 @@ import msgspec
 from flask import has_request_context, request
 
 from .answer import accepted_response, prefers_html
+from .codec.shown import show
 from .document import job_document
 from .errors import JobFailed, JobNotDone
 from .installation import Installation
@@ -164,10 +165,17 @@ class Job(Generic[R]):
         """Return when the job is done; after ``timeout`` seconds raise ``TimeoutError``."""
         if not self._done_within(timeout):
             raise TimeoutError(
-                f"The job {self.id!r} is still {self.state} after {timeout} s. It goes on: wait "
-                "longer, or look again later."
+                f"The job {self.id!r} is still {self.state} after {timeout} s. {self._advice()}"
             )
         return self
+
+    def _advice(self) -> str:
+        if self.waiting and not self._installation.store.workers():
+            return (
+                "No worker is there to run it: start one with `flask jobs worker`; a web process "
+                "starts its own at its first request."
+            )
+        return "It goes on: wait longer, or look again later."
 
     def _done_within(self, timeout: float | None) -> bool:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -232,6 +240,8 @@ class Job(Generic[R]):
         finished job, long work with 202 and its address. A client that sends ``Prefer: wait=N``
         waits so long, up to ``BACKBURNER_MAX_WAIT``, where there is room for it.
         """
+        if isinstance(wait, bool) or not isinstance(wait, (int, float)):
+            raise TypeError(f"accepted() got wait={show(wait)}, but wants a number of seconds.")
         if wait > 0:
             self._done_within(wait)
         applied = self._wait_as_preferred()

@@ -18,6 +18,10 @@ Function = Callable[..., Any]
 
 def submission_name(function: Function, prefixes: tuple[str, ...]) -> str:
     """The name under which a worker finds the function. Raises ``DefinitionError``."""
+    if hasattr(function, "delay"):
+        raise DefinitionError(
+            f"{function!r} is a task already: start it with .delay() instead of submitting it."
+        )
     if not inspect.isfunction(function):
         raise DefinitionError(
             f"{function!r} cannot be submitted: only a function defined with `def` or "

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from .codec import Signature
 from .codec.shown import show
+from .context import call_plainly
 from .errors import CallError, DefinitionError
 from .ids import new_id
 from .installation import Installation
@@ -74,8 +75,8 @@ class Task(Generic[P, R]):
         return f"<Task {self.name}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now."""
-        return self.function(*args, **kwargs)
+        """Run the function here and now, without a job; what it reports goes nowhere."""
+        return call_plainly(self.function, *args, **kwargs)
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[R]:
         """Start a job: run the function with these arguments in the background.

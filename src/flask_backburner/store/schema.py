@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from ..errors import StoreError
 
+APPLICATION_ID = 0x4261636B
+"""Marks a SQLite file as ours: "Back" in ASCII."""
+
 STEPS: Sequence[str] = (
     """
     CREATE TABLE namespaces (
@@ -116,9 +119,22 @@ STEPS: Sequence[str] = (
 def migrate(connection: sqlite3.Connection, steps: Sequence[str] = STEPS) -> None:
     """Bring the database to the newest version; each step commits together with its number.
 
-    Raises ``StoreError`` if the database is of a later version than this package knows.
+    Raises ``StoreError`` if the database is of a later version than this package knows, or of
+    another program: its tables are not ours to touch.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    ((owner, version, tables),) = connection.execute(
+        """
+        SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+        FROM pragma_application_id, pragma_user_version
+        """
+    ).fetchall()
+    if tables and owner != APPLICATION_ID:
+        raise StoreError(
+            "The file is the database of another program. Set BACKBURNER_URL to a file of its "
+            "own, such as sqlite:///backburner.db."
+        )
+    if not tables:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     if version > len(steps):
         raise StoreError(
             f"The job store has schema version {version}, and this Flask-Backburner knows only "

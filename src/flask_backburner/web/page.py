@@ -9,6 +9,7 @@ import msgspec
 from flask import current_app, render_template
 from markupsafe import Markup
 
+from ..codec.shown import show
 from ..document import timestamp
 from ..errors import BackburnerError
 from ..job import Job
@@ -71,6 +72,15 @@ def _refresh_after(job: Job[Any]) -> int | None:
     return int(min(SLOWEST_REFRESH, max(FIRST_REFRESH, age / 5)))
 
 
+def _checked_job(job: object) -> Job[Any]:
+    if isinstance(job, Job):
+        return job
+    raise TypeError(
+        f"backburner.progress() and backburner.log() take a job, but got {show(job)}. Give the "
+        "template the job itself, such as tasks.job(id)."
+    )
+
+
 def csrf_token() -> str | None:
     """Flask-WTF's token where that is in use."""
     generate = current_app.jinja_env.globals.get("csrf_token")
@@ -91,7 +101,7 @@ class TemplateGlobals:
         In a ``{% call %}`` block it holds the block's elements too, each shown in the states
         that its ``data-when`` names.
         """
-        document = job.document()
+        document = _checked_job(job).document()
         return Markup(
             render_template(
                 "backburner/progress.html",
@@ -106,7 +116,9 @@ class TemplateGlobals:
     def log(self, job: Job[Any]) -> Markup:
         """The newest lines of the job's log; new ones come as long as its bar is on the page."""
         return Markup(
-            render_template("backburner/log.html", job=job.document(), log=_newest_lines(job))
+            render_template(
+                "backburner/log.html", job=_checked_job(job).document(), log=_newest_lines(job)
+            )
         )
 
     def script(self, nonce: str | None = None) -> Markup:

@@ -151,7 +151,9 @@ def log_to_stderr(app: Flask) -> None:
 def _complain(letter: Letter, error: BaseException) -> None:
     print(
         f"The embedded worker cannot load the app {letter.address.text!r}: {error} "
-        "Set BACKBURNER_APP to its import string, such as 'shop:app' or 'shop:create_app()'.",
+        "Set BACKBURNER_APP to its import string, such as 'shop:app' or 'shop:create_app()'; "
+        'an app made under `if __name__ == "__main__"` has none: make it at the top of the '
+        "module.",
         file=sys.stderr,
     )
     traceback.print_exception(error)

@@ -221,7 +221,12 @@ class Worker:
         # The next worker need not wait for the jobs that still run here.
         self._resign()
         if self._pool.held:
-            logger.info("No more jobs are claimed; %d still run", self._pool.held)
+            left = max(0.0, self._deadline - time.monotonic())
+            logger.info(
+                "No more jobs are claimed; running jobs: %d, for up to %.0f s",
+                self._pool.held,
+                left,
+            )
         while (self._pool.held or self._settled) and time.monotonic() < self._deadline:
             self._bell.wait(min(REPORT_INTERVAL, self._deadline - time.monotonic()))
             self._tried_turn()
