@@ -223,7 +223,7 @@ class Worker:
         if self._pool.held:
             left = max(0.0, self._deadline - time.monotonic())
             logger.info(
-                "No more jobs are claimed; running jobs: %d, for up to %.0f s",
+                "No more jobs are claimed; %d still run, for up to %.0f s",
                 self._pool.held,
                 left,
             )
