@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from math import inf
 
 from ..record import Reason, Waiting
 from . import line
 from .base import COUNTED, PATIENCE_FOR_WORKER, WorkerInfo
 
 SAMPLE = 50
+RUNNING_READ = 1000
 
 
 def diagnose(
@@ -33,9 +35,8 @@ def diagnose(
     if not serving and now - since >= PATIENCE_FOR_WORKER:
         return Waiting(Reason.NO_WORKER, position)
     slots = sum(each.threads for each in serving)
-    return Waiting(
-        Reason.IN_LINE, position, _estimate(connection, namespace, queue, position, slots)
-    )
+    estimate = _estimate(connection, namespace, position, slots, now)
+    return Waiting(Reason.IN_LINE, position, estimate)
 
 
 def _position(
@@ -49,21 +50,73 @@ def _position(
 
 
 def _estimate(
-    connection: sqlite3.Connection, namespace: int, queue: str, position: int | None, slots: int
+    connection: sqlite3.Connection,
+    namespace: int,
+    position: int | None,
+    slots: int,
+    now: float,
 ) -> float | None:
-    """Seconds until the job starts, if the next jobs take as long as the last ones did."""
+    """Seconds until the job starts, if jobs take as long as the last of their task did."""
     if position is None or not slots:
         return None
-    ((usual,),) = connection.execute(
+    usual = _usual(connection, namespace)
+    left = sorted(_left(connection, namespace, usual, now))
+    turn = position - max(0, slots - len(left))  # which of the running jobs has to end first
+    if turn <= 0:
+        return 0.0
+    if turn <= len(left):
+        estimate = left[turn - 1]
+    else:
+        each = sum(usual.values()) / len(usual) if usual else inf
+        estimate = max(left, default=0.0) + each * (turn - len(left)) / slots
+    return None if estimate == inf else float(round(estimate))
+
+
+def _usual(connection: sqlite3.Connection, namespace: int) -> dict[str, float]:
+    """How long the last jobs of each task took."""
+    return dict(
+        connection.execute(
+            """
+            SELECT task, avg(finished_at - started_at) FROM (
+                SELECT task, started_at, finished_at FROM jobs
+                WHERE namespace = ? AND kept_until IS NOT NULL
+                ORDER BY kept_until DESC
+                LIMIT ?
+            )
+            WHERE started_at IS NOT NULL
+            GROUP BY task
+            """,
+            (namespace, SAMPLE),
+        ).fetchall()
+    )
+
+
+def _left(
+    connection: sqlite3.Connection, namespace: int, usual: dict[str, float], now: float
+) -> list[float]:
+    """How much longer each running job takes, by its progress, else by its task."""
+    rows = connection.execute(
         """
-        SELECT avg(finished_at - started_at) FROM (
-            SELECT queue, started_at, finished_at FROM jobs
-            WHERE namespace = ? AND kept_until IS NOT NULL
-            ORDER BY kept_until DESC
-            LIMIT ?
-        )
-        WHERE queue = ? AND started_at IS NOT NULL
+        SELECT task, started_at, current / CAST(total AS REAL), progressed_at
+        FROM jobs
+        WHERE namespace = ? AND state = 'running' AND ready IS NOT NULL
+        LIMIT ?
         """,
-        (namespace, SAMPLE, queue),
+        (namespace, RUNNING_READ),
     ).fetchall()
-    return None if usual is None else round(usual * position / slots, 1)
+    return [_left_of(usual, now, *row) for row in rows]
+
+
+def _left_of(
+    usual: dict[str, float],
+    now: float,
+    task: str,
+    started_at: float,
+    fraction: float | None,
+    progressed_at: float | None,
+) -> float:
+    if fraction and progressed_at is not None:
+        ends_at = started_at + (progressed_at - started_at) / min(fraction, 1.0)
+    else:
+        ends_at = started_at + usual.get(task, inf)
+    return max(0.0, ends_at - now)
