@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import click
 import pytest
 from flask import Flask
 
-from flask_backburner import Backburner, errors, signals
+import flask_backburner
+from flask_backburner import Backburner, current_job, errors, signals
 from flask_backburner.cli import jobs
 from flask_backburner.settings import KEYS
+from flask_backburner.web.page import TemplateGlobals
+from support.apps import site_in
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,7 +76,62 @@ def test_every_error_has_its_section() -> None:
 
 def test_every_signal_is_named() -> None:
     names = {name for name in vars(signals) if name.startswith("job_")}
-    assert names - set(re.findall(r"`(job_\w+)`", page("index"))) == set()
+    assert names - set(re.findall(r"`(job_\w+)`", page("api"))) == set()
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> Iterator[dict[str, object]]:
+    """What applications hold in their hands, by its section in the reference."""
+    with site_in(tmp_path) as site:
+        work = site.tasks.external("work")
+        yield {
+            "Backburner": site.tasks,
+            "Task": site.tasks.task(stand_in),
+            "Job": work.job,
+            "ExternalJob": work,
+            "current_job": current_job,
+            "In templates": TemplateGlobals(),
+        }
+
+
+def stand_in() -> None:
+    """Stands for a task."""
+
+
+def section(text: str, heading: str) -> str:
+    """From a heading to the next of its level."""
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def code_words(text: str) -> set[str]:
+    """The names that stand in code within the text, examples aside."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return {word for code in re.findall(r"`([^`]+)`", prose) for word in re.findall(r"\w+", code)}
+
+
+def test_every_public_name_of_an_object_is_in_its_section(objects: dict[str, object]) -> None:
+    text = page("api")
+    names = {
+        f"{heading}: {name}"
+        for heading, each in objects.items()
+        for name in dir(each)
+        if not name.startswith("_")
+    }
+    assert {"Backburner: submit", "Job: cancel", "current_job: track", "Task: map"} <= names
+    parts = {heading: code_words(section(text, heading)) for heading in objects}
+    known = {f"{heading}: {word}" for heading, words in parts.items() for word in words}
+    assert names - known == set()
+
+
+def test_every_name_that_the_package_exports_is_in_the_reference() -> None:
+    known = set(re.findall(r"\w+", page("api") + page("errors")))
+    assert set(flask_backburner.__all__) - known == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_example_is_python(path: Path) -> None:
+    for example in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+        ast.parse(example)
 
 
 def options() -> Iterator[tuple[str, str]]:
