@@ -41,7 +41,7 @@ pid = os.fork()
 if pid == 0:
     add(store, "child")
     assert not store.elect("upkeep")
-    assert store.rescue() == 0
+    assert len(store.rescue()) == 0
     other = store.join()
     (own,) = claim(store, other)
     assert settle(store, other, own, Succeeded(b"1")) == []
@@ -51,7 +51,7 @@ assert os.waitpid(pid, 0)[1] == 0
 
 add(store, "parent")
 assert store.elect("upkeep")
-assert store.rescue() == 0
+assert len(store.rescue()) == 0
 assert settle(store, worker, held, Succeeded(b"2")) == []
 print(*sorted(f"{record.id}:{record.state}" for record in store.find()))
 store.close()
@@ -166,7 +166,7 @@ def test_a_childs_life_keeps_no_lock_of_its_dead_parent(home: SQLiteHome) -> Non
         parent.wait()
         store = home.store()
         # The child closes what it inherited as its first deed.
-        until(lambda: store.rescue() == 1, what="the rescue of the parent's job")
+        until(lambda: len(store.rescue()) == 1, what="the rescue of the parent's job")
         assert store.get("a").crashes == 1
         assert store.elect("upkeep")
         add(store, "b")
@@ -277,7 +277,7 @@ def test_a_worker_outlives_the_deletion_of_all_files(home: SQLiteHome, tmp_path:
     add(store, "a")
     (held,) = claim(store, worker)
     assert worker.started(held)
-    assert home.store().rescue() == 0
+    assert len(home.store().rescue()) == 0
     assert settle(store, worker, held, Succeeded(b"1")) == []
 
 

@@ -173,4 +173,4 @@ def test_an_app_whose_teardown_fails_is_told_of_every_job(
     with job_started.connected_to(listen, site.app):
         site.work()
     assert set(told) == {first.id, second.id}
-    assert "job-started was not sent" in caplog.text
+    assert "job-started was not told of job" in caplog.text

@@ -24,7 +24,7 @@ class CountingStore(MemoryStore):
         self.rescues = self.tended = 0
         self.broken = False
 
-    def rescue(self) -> int:
+    def rescue(self) -> list[str]:
         self.rescues += 1
         if self.broken:
             raise StoreError("No rescue today.")
@@ -81,6 +81,8 @@ def test_the_jobs_of_a_dead_worker_are_taken_up(
     (claim,) = store.turn(presence, room=1, tasks=["task"]).claimed
     assert isinstance(presence, MemoryPresence)
     presence.die()
-    Upkeep(store, files).work()
+    told: list[str] = []
+    Upkeep(store, files, told.extend).work()
     assert (store.get(claim.id).state, store.get(claim.id).attempt) == ("queued", 0)
-    assert "Took up 1 jobs of a worker that died" in caplog.text
+    assert told == [claim.id]
+    assert "Took up 1 jobs of workers that died" in caplog.text

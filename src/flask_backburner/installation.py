@@ -55,7 +55,7 @@ class Installation:
     ) -> None:
         """``adopt`` finds the function of a submitted job, which was never decorated."""
         self.app = app
-        self.settings = settings
+        self.settings = self._configured = settings
         self.tasks = tasks
         self.ownership = ownership
         self.files = FileFolder(settings.files)
@@ -77,7 +77,7 @@ class Installation:
         return self._store
 
     def _open(self) -> Store:
-        if read_settings(self.app) != self.settings:
+        if read_settings(self.app) != self._configured:
             raise ConfigError(
                 "BACKBURNER_*",
                 f"The BACKBURNER_* configuration of the app {self.app.name!r} was changed after "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterable
 
 from .files import FileFolder
 from .store.base import Store
@@ -25,9 +26,16 @@ class Upkeep:
     the store elects the one that does them.
     """
 
-    def __init__(self, store: Store, files: FileFolder) -> None:
+    def __init__(
+        self,
+        store: Store,
+        files: FileFolder,
+        tell: Callable[[Iterable[str]], None] = lambda ids: None,
+    ) -> None:
+        """``tell`` is given the ids of jobs that were rescued, of which some are over."""
         self._store = store
         self._files = files
+        self._tell = tell
         self._retention_due = 0.0
         self._duties = (
             (self._rescue, Trouble("The rescue of jobs")),
@@ -60,7 +68,8 @@ class Upkeep:
     def _rescue(self) -> None:
         rescued = self._store.rescue()
         if rescued:
-            logger.warning("Took up %d jobs of a worker that died", rescued)
+            logger.warning("Took up %d jobs of workers that died", len(rescued))
+            self._tell(rescued)
 
     def _retain(self) -> None:
         """Forget some jobs whose time is up; if there may be more, go on soon."""

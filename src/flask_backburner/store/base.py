@@ -274,8 +274,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def rescue(self) -> int:
-        """Take up the jobs of workers that died; gives back how many.
+    def rescue(self) -> list[str]:
+        """Take up the jobs of workers that died; gives back their ids.
 
         A job that had started is a crash: it is queued again within half a second, or
         ``failed`` as ``lost`` after ``RESCUES`` of them. One that had not loses the attempt. A

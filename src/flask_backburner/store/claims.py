@@ -370,7 +370,7 @@ def cancel(tx: Transaction, id: str) -> None:
             )
 
 
-def rescue(tx: Transaction, worker: str, started: frozenset[tuple[str, int]] | None) -> int:
+def rescue(tx: Transaction, worker: str, started: frozenset[tuple[str, int]] | None) -> list[str]:
     """Take a dead worker's jobs from it; ``started`` is none when nobody can tell which had."""
     rows = tx.rows(
         """
@@ -397,14 +397,14 @@ def rescue(tx: Transaction, worker: str, started: frozenset[tuple[str, int]] | N
             # Spread, so that what was lost together does not come back together.
             _requeue(tx, seq, crashes=1, delay=random.uniform(0, RESCUE_JITTER))
         tx.count(queue, State.RUNNING, after)
-    return len(rows)
+    return [id for _, id, *_ in rows]
 
 
 def silent(connection: sqlite3.Connection, namespace: int, now: float) -> list[tuple[Any, ...]]:
     """The external jobs of which nothing was heard within their deadline."""
     return connection.execute(
         """
-        SELECT seq, queue, state FROM jobs
+        SELECT seq, id, queue, state FROM jobs
         WHERE namespace = ? AND deadline IS NOT NULL AND kept_until IS NULL
           AND heard_at + deadline <= ?
         """,
@@ -412,11 +412,11 @@ def silent(connection: sqlite3.Connection, namespace: int, now: float) -> list[t
     ).fetchall()
 
 
-def give_up_silent(tx: Transaction) -> int:
+def give_up_silent(tx: Transaction) -> list[str]:
     """Fail the external jobs that are silent for too long."""
     rows = silent(tx.connection, tx.namespace, tx.now)
-    for seq, queue, state in rows:
+    for seq, _, queue, state in rows:
         _end(tx, seq, State.FAILED)
         _keep_fault(tx, seq, SILENT)
         tx.count(queue, state, State.FAILED)
-    return len(rows)
+    return [id for _, id, *_ in rows]

@@ -384,12 +384,13 @@ class MemoryStore(Store):
                 self._change(entry, cancel_requested=True)
             return entry.record
 
-    def rescue(self) -> int:
+    def rescue(self) -> list[str]:
         with self._lock:
             dead = [each for each in self.memory.presences.values() if not each.alive]
-            return sum(self._rescue(presence) for presence in dead) + self._give_up_silent()
+            rescued = [id for presence in dead for id in self._rescue(presence)]
+            return rescued + self._give_up_silent()
 
-    def _give_up_silent(self) -> int:
+    def _give_up_silent(self) -> list[str]:
         silent = [
             entry
             for entry in self._entries.values()
@@ -399,9 +400,9 @@ class MemoryStore(Store):
         ]
         for entry in silent:
             self._end(entry, State.FAILED, fault=Fault("lost", "Nothing was heard of this job."))
-        return len(silent)
+        return [entry.record.id for entry in silent]
 
-    def _rescue(self, presence: MemoryPresence) -> int:
+    def _rescue(self, presence: MemoryPresence) -> list[str]:
         del self.memory.presences[presence.worker]
         held = [
             entry
@@ -419,7 +420,7 @@ class MemoryStore(Store):
                 self._end(entry, State.FAILED, fault=lost, crashes=record.crashes + 1)
             else:
                 self._requeue(entry, crashes=record.crashes + 1)
-        return len(held)
+        return [entry.record.id for entry in held]
 
     def purge(self, limit: int, before: float | None = None) -> list[str]:
         with self._lock:

@@ -358,22 +358,25 @@ class SQLiteStore(Store):
         self._sync()
         return record
 
-    def rescue(self) -> int:
+    def rescue(self) -> list[str]:
+        rescued: list[str] = []
         with translated(self.path):
-            rescued = sum(self._rescue(worker, started) for worker, started in self._live.dead())
-            rescued += sum(self._rescue(worker, None) for worker in self._without_file())
+            for worker, started in self._live.dead():
+                rescued += self._rescue(worker, started)
+            for worker in self._without_file():
+                rescued += self._rescue(worker, None)
         return rescued + self._give_up_silent()
 
-    def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> int:
+    def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> list[str]:
         with self._transaction() as tx:
             rescued = claims.rescue(tx, worker, started)
         self._sync()
         return rescued
 
-    def _give_up_silent(self) -> int:
+    def _give_up_silent(self) -> list[str]:
         with self._connections.reading() as connection:
             if not claims.silent(connection, self._number, self.now()):
-                return 0
+                return []
         with self._transaction() as tx:
             given_up = claims.give_up_silent(tx)
         self._sync()

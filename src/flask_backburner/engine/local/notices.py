@@ -13,7 +13,7 @@ from blinker import NamedSignal
 from ...codec.shown import show_error
 from ...installation import Installation
 from ...job import Job
-from ...record import Cancelled, Failed, Released, State, Succeeded
+from ...record import State
 from ...signals import (
     job_cancelled,
     job_failed,
@@ -26,11 +26,10 @@ from ...store.base import Claim, Report, Settlement
 
 logger = logging.getLogger("flask_backburner")
 
-_AT_END: dict[type, NamedSignal] = {
-    Succeeded: job_succeeded,
-    Failed: job_failed,
-    Cancelled: job_cancelled,
-    Released: job_cancelled,  # if a cancel had been asked for; else the job waits again
+_AT_END: dict[State, NamedSignal] = {
+    State.SUCCEEDED: job_succeeded,
+    State.FAILED: job_failed,
+    State.CANCELLED: job_cancelled,
 }
 
 
@@ -39,13 +38,14 @@ class Notices:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._queue: queue.SimpleQueue[tuple[NamedSignal, str] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[NamedSignal | None, str] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
     def started(self, claim: Claim) -> None:
         """Say that the job's function is about to be called; called by the job's own thread."""
-        self._put(job_started, claim.id)
+        if job_started.receivers:
+            self._put(job_started, claim.id)
 
     def recorded(
         self,
@@ -59,14 +59,19 @@ class Notices:
             for report in reports:
                 if report.progress is not None and report.claim not in stale:
                     self._put(job_progressed, report.claim.id)
-        if job_succeeded.receivers or job_failed.receivers or job_cancelled.receivers:
-            for entry in settled:
-                if entry.claim not in stale:
-                    self._put(_AT_END[type(entry.outcome)], entry.claim.id)
+        self._ended(entry.claim.id for entry in settled if entry.claim not in stale)
 
-    def _put(self, signal: NamedSignal, id: str) -> None:
-        if not signal.receivers:
-            return
+    def rescued(self, ids: Iterable[str]) -> None:
+        """Say which of the jobs of a dead worker are over."""
+        self._ended(ids)
+
+    def _ended(self, ids: Iterable[str]) -> None:
+        """Say how these jobs ended; those that did not, but wait again, are passed over."""
+        if any(signal.receivers for signal in _AT_END.values()):
+            for id in ids:
+                self._put(None, id)
+
+    def _put(self, signal: NamedSignal | None, id: str) -> None:
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -81,14 +86,17 @@ class Notices:
                 self._tell(*notice)
             except BaseException as error:  # the app's teardown functions run in there
                 signal, id = notice
-                logger.warning("%s was not sent for job %s: %s", signal.name, id, show_error(error))
+                name = signal.name if signal else "The end"
+                logger.warning("%s was not told of job %s: %s", name, id, show_error(error))
 
-    def _tell(self, signal: NamedSignal, id: str) -> None:
+    def _tell(self, signal: NamedSignal | None, id: str) -> None:
+        """Send this signal, or none given, the one for the state that the job has ended in."""
         installation = self._installation
         with installation.app.app_context():
             job = Job[Any](installation.store.get(id), installation)
-            if signal is not job_cancelled or job.state is State.CANCELLED:
-                tell(signal, installation.app, job)
+            fitting = signal or _AT_END.get(job.state)
+            if fitting is not None:
+                tell(fitting, installation.app, job)
 
     def close(self, patience: float) -> None:
         """Send what is waiting, then end the thread."""

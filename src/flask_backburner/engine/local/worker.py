@@ -99,8 +99,8 @@ class Worker:
 
     def _serve(self, presence: Presence) -> int:
         self._presence = presence
-        self._upkeep = Upkeep(self._store, self._installation.files)
         self._notices = Notices(self._installation)
+        self._upkeep = Upkeep(self._store, self._installation.files, self._notices.rescued)
         self._pool = ThreadPool(
             self._threads,
             lambda running: run_job(self._installation, running),
