@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,18 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from flask_backburner import BackburnerError, JobCancelled, JobNotFound, Progress
+from flask_backburner import (
+    BackburnerError,
+    Job,
+    JobCancelled,
+    JobNotFound,
+    Progress,
+    job_failed,
+    job_progressed,
+    job_queued,
+    job_started,
+    job_succeeded,
+)
 from flask_backburner.errors import JobDone, ResultError
 from flask_backburner.external import ExternalJob
 from support.apps import Site, site_in
@@ -214,6 +226,40 @@ def test_kept_for_no_time_it_ends_all_the_same(tmp_path: Path) -> None:
         work.progress(1, 2)
         work.succeed(1)
         assert site.client.get(f"/jobs/{work.id}").status_code == 410
+
+
+def test_its_changes_are_told_by_signals(site: Site) -> None:
+    told: list[str] = []
+    with ExitStack() as stack:
+        for signal in (job_queued, job_started, job_progressed, job_succeeded, job_failed):
+            name = signal.name
+
+            def listen(app: Any, job: Job[Any], name: str = name) -> None:
+                told.append(f"{name} {job.state}")
+
+            stack.enter_context(signal.connected_to(listen, site.app))
+        good, bad = site.tasks.external("transcode"), site.tasks.external("transcode")
+        good.progress(1, 2)
+        good.succeed()
+        bad.start()
+        bad.fail("No such film")
+    assert told == [
+        "job-queued queued",
+        "job-queued queued",
+        "job-started running",
+        "job-progressed running",
+        "job-succeeded succeeded",
+        "job-started running",
+        "job-failed failed",
+    ]
+
+
+def test_a_view_may_return_it(site: Site, client: FlaskClient) -> None:
+    site.app.add_url_rule(
+        "/films", view_func=lambda: site.tasks.external("transcode"), methods=["POST"]
+    )
+    answer = client.post("/films")
+    assert (answer.status_code, answer.get_json()["task"]) == (202, "transcode")
 
 
 def test_many_threads_drive_one_job(site: Site, work: ExternalJob) -> None:

@@ -20,6 +20,7 @@ from .job import Job
 from .ownership import Ownership, checked_owner
 from .record import State
 from .settings import read_settings
+from .signals import job_queued
 from .store.base import NewJob
 from .submission import find_submitted, submission_name
 from .task import Task
@@ -227,7 +228,9 @@ class Backburner:
             deadline=None if deadline is None else _seconds("deadline", deadline),
         )
         (record,) = installation.store.add([new], installation.settings.max_queued)
-        return ExternalJob(Job(record, installation), installation)
+        job = Job[Any](record, installation)
+        installation.tell(job_queued, job)
+        return ExternalJob(job, installation)
 
     def owner_loader(self, loader: Loader) -> Loader:
         """Name the current owner: ``@tasks.owner_loader`` on a function that gives the user's id.

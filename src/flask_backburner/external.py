@@ -13,6 +13,7 @@ from .errors import BackburnerError, JobCancelled, JobDone, JobForgotten
 from .installation import Installation
 from .job import Job
 from .record import Cancelled, Failed, Fault, Line, Outcome, Progress, State, Succeeded
+from .signals import job_cancelled, job_failed, job_progressed, job_started, job_succeeded
 from .store.base import Claim, Report, Settlement
 
 if TYPE_CHECKING:
@@ -94,12 +95,18 @@ class ExternalJob:
         self._settle(Failed(Fault("error", storable(str(message)), public=True)))
 
     def _report(self, report: Report) -> None:
+        before = self.job.state
         turn = self._installation.store.turn(None, reports=[report])
         self._after(refused=bool(turn.refused))
+        if before is State.QUEUED:
+            self._installation.tell(job_started, self.job)
+        if report.progress is not None:
+            self._installation.tell(job_progressed, self.job)
 
     def _settle(self, outcome: Outcome) -> None:
         turn = self._installation.store.turn(None, settled=[Settlement(self._claim, outcome)])
         self._after(refused=bool(turn.refused))
+        self._installation.tell(_AT_END[type(outcome)], self.job)
 
     def _after(self, *, refused: bool) -> None:
         if not refused:
@@ -109,6 +116,9 @@ class ExternalJob:
         if self.job.refresh().state is State.CANCELLED:
             raise JobCancelled
         raise JobDone(self.id, self.job.state)
+
+
+_AT_END = {Succeeded: job_succeeded, Failed: job_failed, Cancelled: job_cancelled}
 
 
 def _plain() -> Any:
