@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
+from ..clock import moment
 from ..record import (
     JobFile,
     JobRecord,
@@ -56,6 +57,35 @@ class NewJob(Struct, frozen=True):
     owner: str | None = None
     external: bool = False
     deadline: float | None = None
+
+
+def new_record(job: NewJob, now: float) -> JobRecord:
+    """The record of a job that was just added."""
+    created = moment(now)
+    return JobRecord(
+        id=job.id,
+        task=job.task,
+        queue=job.queue,
+        priority=job.priority,
+        state=State.QUEUED,
+        version=1,
+        fence=0,
+        attempt=0,
+        crashes=0,
+        created_at=created,
+        run_at=created if job.run_at is None else moment(job.run_at),
+        started_at=None,
+        finished_at=None,
+        updated_at=created,
+        progress=Progress(),
+        progressed_at=None,
+        cancel_requested=False,
+        fault=None,
+        worker=None,
+        last_line=0,
+        owner=job.owner,
+        external=job.external,
+    )
 
 
 class Claim(Struct, frozen=True):

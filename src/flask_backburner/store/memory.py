@@ -45,6 +45,7 @@ from .base import (
     Store,
     Turn,
     WorkerInfo,
+    new_record,
 )
 
 
@@ -123,31 +124,7 @@ class MemoryStore(Store):
         return [entry.record for entry in entries]
 
     def _entry(self, job: NewJob) -> Entry:
-        now = moment(self.now())
-        record = JobRecord(
-            id=job.id,
-            task=job.task,
-            queue=job.queue,
-            priority=job.priority,
-            state=State.QUEUED,
-            version=1,
-            fence=0,
-            attempt=0,
-            crashes=0,
-            created_at=now,
-            run_at=now if job.run_at is None else moment(job.run_at),
-            started_at=None,
-            finished_at=None,
-            updated_at=now,
-            progress=Progress(),
-            progressed_at=None,
-            cancel_requested=False,
-            fault=None,
-            worker=None,
-            last_line=0,
-            owner=job.owner,
-            external=job.external,
-        )
+        record = new_record(job, self.now())
         return Entry(record, job.arguments, deadline=job.deadline, heard_at=self.now())
 
     def _change(self, entry: Entry, **changes: object) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..clock import Clock, moment
 from ..errors import JobForgotten, JobNotFound, QueueFull
-from ..record import JobFile, JobRecord, Line, Progress, ResultKind, State, Waiting
-from . import claims, retention
+from ..record import JobFile, JobRecord, Line, ResultKind, State, Waiting
+from . import claims, rescue, retention
 from .base import (
     LINES_KEPT,
     Keeping,
@@ -23,13 +23,17 @@ from .base import (
     Store,
     Turn,
     WorkerInfo,
+    new_record,
 )
 from .connections import BUSY_SECONDS, Connections, translated
 from .diagnosis import diagnose
 from .durability import LogSync
 from .liveness import FilePresence, Liveness
+from .moves import cancel
+from .reports import write_reports
 from .rows import COLUMNS, read_record
 from .schema import migrate
+from .settlements import settle
 from .transaction import Transaction
 
 CHECKPOINT_BYTES = 16 << 20
@@ -118,7 +122,7 @@ class SQLiteStore(Store):
             for job in jobs:
                 tx.count(job.queue, None, State.QUEUED)
         self._sync()
-        return [_as_added(job, tx.now) for job in jobs]
+        return [new_record(job, tx.now) for job in jobs]
 
     def _new_row(self, seq: int, job: NewJob, now: float) -> tuple[Any, ...]:
         run_at = now if job.run_at is None else job.run_at
@@ -334,8 +338,8 @@ class SQLiteStore(Store):
                     return Turn(cancelling=cancelling)
         with self._transaction() as tx:
             wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
-            refused = claims.record(tx, reports)
-            refused += claims.settle(tx, settled)
+            refused = write_reports(tx, reports)
+            refused += settle(tx, settled)
             claimed = claims.claim(tx, wish, presence.worker)
             cancelling = claims.cancelling(tx.connection, presence.worker)
         presence.hold(claimed)
@@ -346,14 +350,14 @@ class SQLiteStore(Store):
 
     def _outside_turn(self, settled: Sequence[Settlement], reports: Sequence[Report]) -> Turn:
         with self._transaction() as tx:
-            refused = claims.record(tx, reports) + claims.settle(tx, settled)
+            refused = write_reports(tx, reports) + settle(tx, settled)
         if settled:
             self._sync()
         return Turn(refused=tuple(refused))
 
     def request_cancel(self, id: str) -> JobRecord:
         with self._transaction() as tx:
-            claims.cancel(tx, id)
+            cancel(tx, id)
             record = self._get(tx.connection, id)
         self._sync()
         return record
@@ -369,16 +373,16 @@ class SQLiteStore(Store):
 
     def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> list[str]:
         with self._transaction() as tx:
-            rescued = claims.rescue(tx, worker, started)
+            rescued = rescue.rescue(tx, worker, started)
         self._sync()
         return rescued
 
     def _give_up_silent(self) -> list[str]:
         with self._connections.reading() as connection:
-            if not claims.silent(connection, self._number, self.now()):
+            if not rescue.silent(connection, self._number, self.now()):
                 return []
         with self._transaction() as tx:
-            given_up = claims.give_up_silent(tx)
+            given_up = rescue.give_up_silent(tx)
         self._sync()
         return given_up
 
@@ -449,31 +453,3 @@ class SQLiteStore(Store):
         self._connections.close()
         if self._log:
             self._log.close()
-
-
-def _as_added(job: NewJob, now: float) -> JobRecord:
-    created = moment(now)
-    return JobRecord(
-        id=job.id,
-        task=job.task,
-        queue=job.queue,
-        priority=job.priority,
-        state=State.QUEUED,
-        version=1,
-        fence=0,
-        attempt=0,
-        crashes=0,
-        created_at=created,
-        run_at=created if job.run_at is None else moment(job.run_at),
-        started_at=None,
-        finished_at=None,
-        updated_at=created,
-        progress=Progress(),
-        progressed_at=None,
-        cancel_requested=False,
-        fault=None,
-        worker=None,
-        last_line=0,
-        owner=job.owner,
-        external=job.external,
-    )
