@@ -113,12 +113,13 @@ def test_a_file_that_a_task_made_up_is_not_sent(
     @site.tasks.task(name="forge")
     def forge() -> Any:
         current_job.attach(b"a", "a.txt")
-        return JobFile("../../secret", "text/plain", 9)
+        return JobFile("../../../secret", "text/plain", 9)
 
     with site.app.app_context():
         job = forge.delay()
         site.work()
-    assert (tmp_path / "backburner.db.files" / job.id / ".." / ".." / "secret").exists()
+    folder = site.tasks.installation(site.app).files.folder
+    assert (folder / job.id / "../../../secret").exists()
     assert client.get(f"/jobs/{job.id}/result").status_code == 404
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from flask_backburner.files import FileFolder
 from flask_backburner.ids import new_id
 from flask_backburner.store.base import NewJob, Presence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
-from flask_backburner.upkeep import Upkeep
+from flask_backburner.upkeep import SWEEP_AGE, Upkeep
 from support.waiting import until
 
 
@@ -86,3 +88,17 @@ def test_the_jobs_of_a_dead_worker_are_taken_up(
     assert (store.get(claim.id).state, store.get(claim.id).attempt) == ("queued", 0)
     assert told == [claim.id]
     assert "Took up 1 jobs of workers that died" in caplog.text
+
+
+def test_files_without_a_job_are_swept_once_they_are_old(files: FileFolder) -> None:
+    store = MemoryStore()
+    kept, orphan, young = new_id(), new_id(), new_id()
+    store.add([NewJob(kept, "task", b"")], 10)
+    for id in (kept, orphan, young):
+        files.attach(id, b"x", "x.txt", None)
+    (files.folder / "not-a-job").mkdir()
+    old = time.time() - SWEEP_AGE - 1
+    for name in (kept, orphan, "not-a-job"):
+        os.utime(files.folder / name, (old, old))
+    Upkeep(store, files).work()
+    assert {path.name for path in files.folder.iterdir()} == {kept, young, "not-a-job"}

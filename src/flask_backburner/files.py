@@ -6,8 +6,10 @@ import mimetypes
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
+from .ids import is_id
 from .record import JobFile
 
 NAME_BYTES = 200
@@ -49,6 +51,19 @@ class FileFolder:
             shutil.copyfile(source, draft)
         publish(draft, path)
         return JobFile(name, type or _type_of(name), path.stat().st_size)
+
+    def ids(self, idle: float) -> list[str]:
+        """The jobs that have a folder which nobody has changed for so many seconds."""
+        latest = time.time() - idle
+        try:
+            entries = list(os.scandir(self.folder))
+        except FileNotFoundError:
+            return []
+        return [
+            entry.name
+            for entry in entries
+            if is_id(entry.name) and entry.stat(follow_symlinks=False).st_mtime < latest
+        ]
 
     def remove(self, id: str) -> None:
         """Remove all files of a job. Repeatable."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
+from urllib.parse import quote
 
 from flask import Flask
 from msgspec import Struct
@@ -186,11 +187,12 @@ def read_settings(app: Flask) -> Settings:
     values = {
         key: known.read(key, app.config.get(key, known.default)) for key, known in KEYS.items()
     }
+    name = values["BACKBURNER_NAME"] or app.name
     path = os.path.join(app.instance_path, values["BACKBURNER_URL"].removeprefix(SQLITE))
     return Settings(
         path=path,
         engine=values["BACKBURNER_ENGINE"],
-        name=values["BACKBURNER_NAME"] or app.name,
+        name=name,
         worker=values["BACKBURNER_WORKER"],
         app=values["BACKBURNER_APP"],
         threads=values["BACKBURNER_THREADS"],
@@ -211,7 +213,11 @@ def read_settings(app: Flask) -> Settings:
             failed=values["BACKBURNER_KEEP_FAILED"],
             bytes=values["BACKBURNER_KEEP_BYTES"],
         ),
-        files=os.path.join(app.instance_path, values["BACKBURNER_FILES"] or path + ".files"),
+        files=os.path.join(
+            app.instance_path,
+            values["BACKBURNER_FILES"] or path + ".files",
+            _as_folder(name),  # apps that share a store must not sweep each other's files
+        ),
         submit=values["BACKBURNER_SUBMIT"] or (_package(app),),
         max_streams=values["BACKBURNER_MAX_STREAMS"],
         max_wait=values["BACKBURNER_MAX_WAIT"],
@@ -221,6 +227,10 @@ def read_settings(app: Flask) -> Settings:
 def _package(app: Flask) -> str:
     """The package that the app is made in; for a script, the module that its file would be."""
     return app.name if app.import_name == "__main__" else app.import_name.partition(".")[0]
+
+
+def _as_folder(name: str) -> str:
+    return re.sub(r"^\.", "%2E", quote(name, safe=" "))
 
 
 def _refuse_unknown(app: Flask) -> None:

@@ -14,6 +14,8 @@ from .trouble import Trouble
 ROLE = "upkeep"
 INTERVAL = 0.2
 RETENTION_INTERVAL = 10.0
+SWEEP_INTERVAL = 3600.0
+SWEEP_AGE = 86_400.0
 CHUNK = 200
 
 logger = logging.getLogger("flask_backburner")
@@ -37,9 +39,11 @@ class Upkeep:
         self._files = files
         self._tell = tell
         self._retention_due = 0.0
+        self._sweep_due = 0.0
         self._duties = (
             (self._rescue, Trouble("The rescue of jobs")),
             (self._retain, Trouble("Retention")),
+            (self._sweep, Trouble("The sweep of files")),
             (store.tend, Trouble("Housekeeping")),
         )
         self._stopping = threading.Event()
@@ -77,6 +81,17 @@ class Upkeep:
             return
         if not forget_jobs(self._store, self._files):
             self._retention_due = time.monotonic() + RETENTION_INTERVAL
+
+    def _sweep(self) -> None:
+        """Remove the files of jobs that do not exist: of a process that died before its job did."""
+        if time.monotonic() < self._sweep_due:
+            return
+        self._sweep_due = time.monotonic() + SWEEP_INTERVAL
+        ids = self._files.ids(idle=SWEEP_AGE)
+        for start in range(0, len(ids), CHUNK):
+            some = ids[start : start + CHUNK]
+            for id in set(some).difference(self._store.marks(some)):
+                self._files.remove(id)
 
     def stop(self, patience: float) -> None:
         """Let another process do the duties. Repeatable."""
