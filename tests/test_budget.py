@@ -15,8 +15,8 @@ from apps import theatre
 from werkzeug.test import EnvironBuilder
 
 from flask_backburner import Backburner
-from flask_backburner.web.budget import Budget
-from flask_backburner.web.server import UNKNOWN, Server, current_server
+from flask_backburner.live.budget import Budget
+from flask_backburner.live.server import UNKNOWN, Server, current_server
 from support.apps import site_in
 from support.servers import Served, Servers
 from support.streams import Crowd, events, opened

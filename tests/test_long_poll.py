@@ -11,9 +11,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from flask_backburner.external import ExternalJob
+from flask_backburner.live.budget import Budget
+from flask_backburner.live.preference import preferred_wait
 from flask_backburner.web import live
-from flask_backburner.web.budget import Budget
-from flask_backburner.web.preference import preferred_wait
 from support.apps import Site, site_in
 from support.waiting import until
 

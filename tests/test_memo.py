@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flask_backburner.errors import JobNotFound
-from flask_backburner.web.memo import Memo
+from flask_backburner.live.memo import Memo
 
 
 @pytest.fixture

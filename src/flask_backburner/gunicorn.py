@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .web.server import end_streams, serving
+from .live.server import end_streams, serving
 
 __all__ = ["post_worker_init", "worker_exit", "worker_int"]
 

@@ -17,6 +17,7 @@ from .codec import Signature
 from .engine.base import Engine
 from .errors import BackburnerError, ConfigError, StoreError
 from .files import FileFolder
+from .live.waits import Live
 from .ownership import Ownership
 from .settings import Settings, read_settings
 from .signals import tell
@@ -24,7 +25,6 @@ from .store.base import Store
 from .store.location import check_location
 from .store.sqlite import SQLiteStore
 from .submission import PREFIX
-from .web.live import Live
 
 
 class Definition(Protocol):

@@ -15,6 +15,7 @@ from .codec.shown import show
 from .document import job_document
 from .errors import JobFailed, JobNotDone
 from .installation import Installation
+from .live.preference import say_applied
 from .record import (
     Fault,
     JobFile,
@@ -27,7 +28,6 @@ from .record import (
     Waiting,
 )
 from .signals import job_cancelled
-from .web.preference import say_applied
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

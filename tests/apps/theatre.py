@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask, request
 
 from flask_backburner import Backburner
-from flask_backburner.web.budget import Budget
-from flask_backburner.web.server import current_server
+from flask_backburner.live.budget import Budget
+from flask_backburner.live.server import current_server
 
 FOLDER = "THEATRE"
 

@@ -13,6 +13,7 @@ from ..answer import JSON, document_response, prefers_html, private, say_when
 from ..document import diagnosis, poll_after
 from ..installation import Installation
 from ..job import Job
+from ..live.preference import say_applied
 from ..record import JobRecord, State, Waiting
 from .access import visible_job
 from .argument import whole_number
@@ -26,7 +27,6 @@ from .listing import own_jobs
 from .openapi import openapi
 from .origin import refuse_other_sites
 from .page import job_page, line_document
-from .preference import say_applied
 from .problem import Problem
 from .result import result
 

@@ -10,9 +10,9 @@ from flask import Response, request
 from ..errors import JobNotFound
 from ..ids import is_id
 from ..installation import Installation
+from ..live.server import current_server, hang_up_of
 from .access import visible_job
 from .problem import Problem
-from .server import current_server, hang_up_of
 from .stream import Stream
 from .teller import Seen
 

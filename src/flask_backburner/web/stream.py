@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ..errors import StoreError
 from ..installation import Installation
-from .live import DIAGNOSIS_INTERVAL
-from .server import Server
+from ..live.server import Server
+from ..live.waits import DIAGNOSIS_INTERVAL
+from ..live.watcher import Watch
 from .teller import Seen, Teller
-from .watcher import Watch
 
 SHORTEST_LIFE = 17.0
 LONGEST_LIFE = 20.0

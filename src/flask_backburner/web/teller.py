@@ -13,8 +13,8 @@ from ..document import diagnosis
 from ..errors import JobNotFound
 from ..installation import Installation
 from ..job import Job
+from ..live.memo import Memo
 from ..record import JobRecord, Line, State, Waiting
-from .memo import Memo
 from .page import line_document
 
 LINES_AT_ONCE = 200
