@@ -1,4 +1,4 @@
-"""Print all figures."""
+"""Print all figures but those of a thousand watchers: ``python -m bench.watchers``."""
 
 from bench import inside, served
 

@@ -162,7 +162,7 @@ async def measure(port: int, process: Process, works: Sequence[ExternalJob]) -> 
 async def _share(process: Process, what: object) -> float:
     """The share of a core, in percent, that the process takes while something goes on."""
     spent, began = process.spent(), time.monotonic()
-    await what  # type: ignore[misc]
+    await what  # type: ignore[misc]  # a coroutine, of either kind
     return (process.spent() - spent) / (time.monotonic() - began) * 100
 
 

@@ -854,7 +854,7 @@ class Methods:
 
 
 def test_what_cannot_be_a_background_view_is_refused(tasks: Backburner) -> None:
-    assert refusal(lambda: tasks.background(MethodView)) == (  # type: ignore[call-overload]
+    assert refusal(lambda: tasks.background(MethodView)) == (  # type: ignore[call-overload]  # what is refused here
         "MethodView is a class. Write `decorators = [tasks.background(wait=0.5)]` into it, and "
         "register it with as_view() as always."
     )
@@ -862,7 +862,7 @@ def test_what_cannot_be_a_background_view_is_refused(tasks: Backburner) -> None:
         "Methods.view is a method and cannot be made a background view. Write `decorators = "
         "[tasks.background(wait=0.5)]` into its class instead."
     )
-    assert refusal(lambda: tasks.background("view")).startswith(  # type: ignore[call-overload]
+    assert refusal(lambda: tasks.background("view")).startswith(  # type: ignore[call-overload]  # what is refused here
         "'view' cannot be made a background view: only a function can."
     )
     task = tasks.task(view)

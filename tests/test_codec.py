@@ -155,7 +155,7 @@ class Zone(dt.tzinfo):
 def of(hint: Any) -> Signature:
     """The signature of ``def take(value: hint) -> hint``; no hints at all for ``None``."""
 
-    def take(value):  # type: ignore[no-untyped-def]
+    def take(value):  # type: ignore[no-untyped-def]  # no hint is what is tested
         return value
 
     take.__annotations__ = {} if hint is None else {"value": hint, "return": hint}
@@ -393,7 +393,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
      "Pass a value of the type `int (ge=0)`."),
     (Literal["a", "b"], "c", f"{CANNOT}='c': invalid enum value 'c'. "
      "Pass a value of the type `Literal['a', 'b']`."),
-    (Row, Row("x"), f"{CANNOT}=Row(id='x', day=None, files=[]): "  # type: ignore[arg-type]
+    (Row, Row("x"), f"{CANNOT}=Row(id='x', day=None, files=[]): "  # type: ignore[arg-type]  # what is refused here
      "expected `int` at value.id. Pass a value of the type `Row`."),
     (Row, {"id": 1}, f"{CANNOT}={{'id': 1}}: it would arrive as Row(id=1, files=[]). Pass a Row."),
     (Options, {"deep": True, "x": 1}, f"{CANNOT}={{'deep': True, 'x': 1}}: it would arrive "
@@ -515,7 +515,7 @@ MISCALLED: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((2026,), {"moth": 1}, "the argument 'moth' is unknown"),
     ((2026,), {"year": 1}, "the argument 'year' is passed twice"),
     ((), {"moth": 1}, "the argument 'year' is missing; the argument 'moth' is unknown"),
-    ((2026,), {3: 1}, "the argument 3 is unknown"),  # type: ignore[dict-item]
+    ((2026,), {3: 1}, "the argument 3 is unknown"),  # type: ignore[dict-item]  # what is refused here
 ]
 
 
@@ -545,7 +545,7 @@ def test_a_positional_only_argument_cannot_be_named() -> None:
 def unresolved(value: Fraction) -> None: ...
 
 
-def gives_unresolved() -> Fraction:  # type: ignore[empty-body]
+def gives_unresolved() -> Fraction:  # type: ignore[empty-body]  # only its hint counts
     ...
 
 
@@ -577,9 +577,9 @@ UNSUPPORTED: list[tuple[Any, str]] = [
     (dt.date | str, "JSON cannot tell the members of the union apart: use one of them alone"),
     (list[dt.date | dt.datetime], "JSON cannot tell the members of the union apart"),
     (Callable[[int], str], "`Callable` cannot be made from JSON"),
-    (Callable[P, int], "`P` stands for no type of its own"),  # pyright: ignore[reportGeneralTypeIssues]
+    (Callable[P, int], "`P` stands for no type of its own"),  # pyright: ignore[reportGeneralTypeIssues]  # what is refused here
     (Iterator[int], "`Iterator` cannot be made from JSON"),
-    (list[T], "`T` stands for no type of its own"),  # type: ignore[valid-type]
+    (list[T], "`T` stands for no type of its own"),  # type: ignore[valid-type]  # what is refused here
     (dict[str, list[complex]], "`complex` cannot be made from JSON"),
     (dict[tuple[int, int], str], "only text, numbers, dates and enums can be keys in JSON"),
     (Mixed, "it is not supported (Enums must contain either all str or all int values"),
@@ -674,7 +674,7 @@ def test_coroutines_partials_and_callable_objects_have_signatures_too() -> None:
 
 def test_what_has_no_signature_is_no_task() -> None:
     with pytest.raises(DefinitionError) as caught:
-        calling(3)  # type: ignore[arg-type]
+        calling(3)  # type: ignore[arg-type]  # what is refused here
     assert str(caught.value) == (
         "Task 'app:take' cannot be defined: 3 has no signature "
         "(TypeError: 3 is not a callable object). Write a function around it."
@@ -696,7 +696,7 @@ OUTDATED: list[tuple[bytes, str, str]] = [
 def test_stored_arguments_that_no_longer_fit_say_so(
     stored: bytes, parameter: str, fault: str
 ) -> None:
-    def export(year: int, rows: list[int] = [], day: Positive | None = None) -> None: ...  # noqa: B006
+    def export(year: int, rows: list[int] = [], day: Positive | None = None) -> None: ...  # noqa: B006  # a default stays the function's
 
     with pytest.raises(ArgumentError) as caught:
         Signature(export, "app:export").load_arguments(stored)

@@ -169,7 +169,7 @@ def test_a_damaged_archive_is_refused_or_read(data: st.DataObject) -> None:
         for name in "a.png", "b/c.png":
             file.writestr(name, b"some text " * 20)
     damaged = io.BytesIO(damage(whole.getvalue(), data))
-    with suppress(JobError), opened(damaged) as archive:  # type: ignore[arg-type]
+    with suppress(JobError), opened(damaged) as archive:  # type: ignore[arg-type]  # bytes stand for a file
         for member in archive.members:
             reason(archive, member)
 

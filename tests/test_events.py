@@ -52,7 +52,7 @@ def watching(site: Site, path: str, last: str | None = None) -> Iterator[Iterato
     answer = asked(site, path, last)
     assert answer.status_code == 200
     try:
-        yield (event for event in events(answer.response) if event.name != "retry")  # type: ignore[arg-type]
+        yield (event for event in events(answer.response) if event.name != "retry")  # type: ignore[arg-type]  # bytes, as nothing is encoded
     finally:
         answer.close()
 
@@ -207,7 +207,7 @@ def test_a_stream_ends_before_long_and_says_to_come_back_at_once(
     monkeypatch.setattr(module, "SHORTEST_LIFE", 0.1)
     monkeypatch.setattr(module, "LONGEST_LIFE", 0.1)
     answer = asked(site, f"{work.id}/events")
-    names = [(event.name, event.retry) for event in events(answer.response)]  # type: ignore[arg-type]
+    names = [(event.name, event.retry) for event in events(answer.response)]  # type: ignore[arg-type]  # bytes, as nothing is encoded
     assert names == [("retry", 1000), ("job", None), ("retry", 100)]
 
 
@@ -317,7 +317,7 @@ def test_who_may_watch_is_asked_anew_each_time(site: Site) -> None:
 
 
 def asked_events(site: Site, path: str) -> Iterator[Event]:
-    return events(asked(site, path).response)  # type: ignore[arg-type]
+    return events(asked(site, path).response)  # type: ignore[arg-type]  # bytes, as nothing is encoded
 
 
 @pytest.mark.parametrize("ids", ["", "abc", f"{UNKNOWN},", ",".join([UNKNOWN] * 101)])
@@ -386,7 +386,7 @@ def test_a_store_in_trouble_ends_a_stream_without_an_error(
     database = tmp_path / "backburner.db"
     database.rename(tmp_path / "kept")
     database.mkdir()
-    assert [event.retry for event in events(answer.response)] == [1000, 5000]  # type: ignore[arg-type]
+    assert [event.retry for event in events(answer.response)] == [1000, 5000]  # type: ignore[arg-type]  # bytes, as nothing is encoded
     database.rmdir()
 
 
@@ -403,7 +403,7 @@ def test_links_are_those_of_the_request_that_opened_the_stream(
     answer = site.client.get(path, base_url="http://localhost/shop", buffered=False)
     work.progress(1, 2)
     work.succeed()
-    links = {event.data["links"]["self"] for event in events(answer.response) if event.id}  # type: ignore[arg-type]
+    links = {event.data["links"]["self"] for event in events(answer.response) if event.id}  # type: ignore[arg-type]  # bytes, as nothing is encoded
     assert links == {f"/shop/jobs/{work.id}"}
 
 

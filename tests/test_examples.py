@@ -259,7 +259,7 @@ class Mailman(socketserver.StreamRequestHandler):
             match line[:4].upper():
                 case b"DATA":
                     self.wfile.write(b"354 go on\r\n")
-                    self.server.messages.append(b"".join(iter(self.rfile.readline, b".\r\n")))  # type: ignore[attr-defined]
+                    self.server.messages.append(b"".join(iter(self.rfile.readline, b".\r\n")))  # type: ignore[attr-defined]  # the test's own list
                 case b"QUIT":
                     self.wfile.write(b"221 bye\r\n")
                     return
@@ -270,11 +270,11 @@ class Mailman(socketserver.StreamRequestHandler):
 def post_office() -> Iterator[tuple[int, list[bytes]]]:
     """Serve SMTP; the port, and the messages that came."""
     with socketserver.TCPServer(("127.0.0.1", 0), Mailman) as server:
-        server.messages = []  # type: ignore[attr-defined]
+        server.messages = []  # type: ignore[attr-defined]  # the test's own list
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield server.server_address[1], server.messages  # type: ignore[attr-defined]
+            yield server.server_address[1], server.messages  # type: ignore[attr-defined]  # the test's own list
         finally:
             server.shutdown()
             thread.join()

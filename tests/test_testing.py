@@ -106,10 +106,10 @@ def test_nothing_runs_until_the_test_says_so(app: Flask, jobs: JobBench) -> None
     client = app.test_client()
     started = client.post("/double/21")
     assert started.status_code == 202
-    assert client.get(started.location).json["state"] == "queued"  # type: ignore[index]
+    assert client.get(started.location).json["state"] == "queued"  # type: ignore[index]  # there is a body
     (job,) = jobs.run()
     assert job.result == 42
-    assert client.get(started.location).json["result"] == 42  # type: ignore[index]
+    assert client.get(started.location).json["result"] == 42  # type: ignore[index]  # there is a body
 
 
 def test_an_apps_own_store_is_not_touched(app: Flask, jobs: JobBench, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_what_cannot_crash_is_said(jobs: JobBench) -> None:
     with pytest.raises(BackburnerError, match="No job is queued, so no worker can die of one"):
         jobs.crash("settle")
     with pytest.raises(ValueError, match="cannot die at 'setle', but at claim or progress or"):
-        jobs.crash("setle")  # type: ignore[arg-type]
+        jobs.crash("setle")  # type: ignore[arg-type]  # what is refused here
     steps.delay(1)
     with pytest.raises(BackburnerError, match="ended before its progress call number 3"):
         jobs.crash("progress", calls=3)

@@ -79,8 +79,7 @@ def spool(request: Request, files: FileFolder) -> None:
     """
     with _on_disk(files):
         files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Closed at the request's end.
-        body = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(files.folder))  # noqa: SIM115
+        body = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(files.folder))  # noqa: SIM115  # closed at the request's end
     request.environ[_SPOOL] = body
     for chunk in _chunks(request):
         with _on_disk(files):
