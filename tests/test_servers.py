@@ -188,7 +188,7 @@ def test_no_reader_of_four_processes_ever_misses_a_job_or_sees_it_go_back(
     shop: Installation, serve: Servers, tmp_path: Path, journal: Journal, latch: Latch
 ) -> None:
     served = serve.gunicorn(tmp_path, APP, "--workers", "4")
-    id = post(served, "steps", total=400).json()["id"]
+    id = post(served, "steps", total=1000).json()["id"]
     latch.arrived(1)
 
     def read(client: int) -> tuple[set[str], list[int]]:
@@ -198,6 +198,7 @@ def test_no_reader_of_four_processes_ever_misses_a_job_or_sees_it_go_back(
                 latch.step()
             answer = requests.get(f"{served.url}/jobs/{id}", timeout=20)
             assert answer.status_code == 200, answer.text
+            assert answer.json()["state"] == "running"
             pids.add(answer.headers["Pid"])
             versions.append(answer.json()["version"])
         return pids, versions
@@ -208,4 +209,4 @@ def test_no_reader_of_four_processes_ever_misses_a_job_or_sees_it_go_back(
     assert [versions for _, versions in seen if versions != sorted(versions)] == []
     assert max(versions[-1] for _, versions in seen) > 3
     latch.open()
-    assert ended(tasks.job(id)).result == 400
+    assert ended(tasks.job(id)).result == 1000
