@@ -18,6 +18,13 @@ APP = "apps.parade:app"
 TESTS = Path(__file__).parent
 Serve = Callable[..., Served]
 
+# In milliseconds, of the streams that have ended.
+STREAM_LENGTHS = """
+    performance.getEntriesByType("resource")
+        .filter(({ name }) => name.includes("/events"))
+        .map(({ duration }) => duration)
+"""
+
 
 @pytest.fixture
 def parade(serve: Servers, tmp_path: Path, latch: Latch) -> Serve:
@@ -106,6 +113,9 @@ def test_without_room_the_bar_still_moves(
     expect(page.locator(".backburner-state")).to_have_text("Done")
     expect(page.locator("job-log li span")).to_have_text([f"Step {n}" for n in range(1, 11)])
     assert asked.most_open <= 1
+    lengths = page.evaluate(STREAM_LENGTHS)
+    assert lengths
+    assert max(lengths) < 1000
 
 
 def test_twenty_bars_share_one_stream(parade: Serve, page: Page, latch: Latch) -> None:
