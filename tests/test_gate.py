@@ -12,6 +12,7 @@ import pytest
 from flask_backburner.errors import StoreBusy
 from flask_backburner.store import gate as gates
 from flask_backburner.store.gate import Gate
+from flask_backburner.store.locks import is_locked, open_lock
 from support.programs import running
 from support.stores import SQLiteHome, add
 
@@ -100,7 +101,7 @@ def test_the_death_of_its_holder_opens_the_gate(path: str) -> None:
         holder.kill()
         holder.wait()
         with gate.held():
-            assert gate.is_open
+            assert is_shut(path)
     gate.close()
 
 
@@ -121,7 +122,23 @@ def test_a_closed_gate_opens_again(path: str) -> None:
     with gate.held():
         pass
     gate.close()
-    assert not gate.is_open
+    assert descriptors(path) == 0
     with gate.held():
-        assert gate.is_open
+        assert is_shut(path)
+        assert descriptors(path) == 1
     gate.close()
+
+
+def is_shut(path: str) -> bool:
+    """Whether nobody else could enter now."""
+    fd = open_lock(path)
+    try:
+        return is_locked(fd)
+    finally:
+        os.close(fd)
+
+
+def descriptors(path: str) -> int:
+    """How many of this process lead to the file."""
+    open_now = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+    return sum(os.path.exists(each) and os.path.samefile(each, path) for each in open_now)

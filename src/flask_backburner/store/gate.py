@@ -29,11 +29,6 @@ class Gate:
         self._threads = threading.Lock()
         self._fd: int | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it was used since it was made or closed."""
-        return self._fd is not None
-
     @contextmanager
     def held(self) -> Iterator[None]:
         self.acquire()
