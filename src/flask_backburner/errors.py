@@ -15,6 +15,8 @@
     ├── JobNotDone                      a result asked for too early
     ├── JobDone                         news of an external job that is over
     ├── JobFailed                       a result asked for of a job that has none
+    ├── JobNotRetryable                 only a failed or cancelled job can be put back
+    ├── AliasTaken                      another job has the caller's own id
     ├── NoCurrentJob (RuntimeError)     current_job used outside a job
     ├── QueueFull                       more than BACKBURNER_MAX_QUEUED jobs wait
     └── StoreError                      the store cannot be used now
@@ -24,10 +26,12 @@
 
     JobInterrupted (BaseException)      ends running code at its next progress call
     ├── JobCancelled                    the job was cancelled
+    │   └── JobTimedOut                 it has run for longer than its task's timeout
+    ├── JobRetry                        the job asked to be tried again
     └── JobReleased                     the job goes on elsewhere
 
 ``JobInterrupted`` is no ``Exception`` so that a task's own ``except Exception``
-does not swallow it. A timeout is the built-in ``TimeoutError``.
+does not swallow it. A wait that took too long is the built-in ``TimeoutError``.
 """
 
 from __future__ import annotations
@@ -125,6 +129,26 @@ class JobFailed(BackburnerError):
         self.reason = reason
 
 
+class JobNotRetryable(BackburnerError):
+    """The job cannot be put back: it is not over, has succeeded, or is an external one."""
+
+    def __init__(self, id: str, state: str, reason: str | None = None) -> None:
+        super().__init__(
+            f"The job {id!r} is {state}{reason or ''}, and only a failed or cancelled job can be "
+            "retried. To run it once more, start it anew."
+        )
+        self.id = id
+        self.state = state
+
+
+class AliasTaken(BackburnerError):
+    """There is a job that was started under this id of the caller's own; nothing was stored."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"There is a job with the id {alias!r} already: give each its own.")
+        self.alias = alias
+
+
 class NoCurrentJob(BackburnerError, RuntimeError):
     """``current_job`` was used where no job runs."""
 
@@ -171,6 +195,18 @@ class JobInterrupted(BaseException):
 
 class JobCancelled(JobInterrupted):
     """The job was cancelled while it ran."""
+
+
+class JobTimedOut(JobCancelled):
+    """The job has run for longer than its task's ``timeout``."""
+
+
+class JobRetry(JobInterrupted):
+    """The job asked to be tried again, after ``countdown`` seconds or as its task says."""
+
+    def __init__(self, countdown: float | None = None) -> None:
+        super().__init__()
+        self.countdown = countdown
 
 
 class JobReleased(JobInterrupted):

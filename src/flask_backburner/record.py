@@ -37,6 +37,9 @@ MOVES: dict[State, frozenset[State]] = {
 RESCUES = 3
 """So many times a job is run again after its worker died; then it is ``lost``."""
 
+SUSPICIOUS = 2
+"""From so many crashes on a job runs alone, so that it can harm no other."""
+
 
 class Progress(Struct, frozen=True):
     """How far a job is: ``current`` of ``total`` in the task's own unit, and what it does now."""
@@ -115,6 +118,17 @@ class Cancelled(Struct, frozen=True):
     """The attempt stopped because its job was cancelled."""
 
 
+class Retry(Struct, frozen=True):
+    """The attempt failed, and there is another after ``delay`` seconds; it uses up a retry."""
+
+    fault: Fault
+    delay: float = 0.0
+
+
+class Crashed(Struct, frozen=True):
+    """The process that ran the job died, but not its worker: as a crash of the worker."""
+
+
 class Released(Struct, frozen=True):
     """The worker gives the job back unfinished; it counts neither as a failure nor as a crash.
 
@@ -125,7 +139,7 @@ class Released(Struct, frozen=True):
     started: bool = True
 
 
-Outcome = Succeeded | Failed | Cancelled | Released
+Outcome = Succeeded | Failed | Cancelled | Retry | Crashed | Released
 """How an attempt ended."""
 
 
@@ -157,6 +171,8 @@ class Reason(StrEnum):
 
     IN_LINE = "in_line"
     SCHEDULED = "scheduled"
+    RETRY = "retry"
+    PAUSED = "paused"
     NO_WORKER = "no_worker"
 
 
@@ -176,6 +192,9 @@ class JobRecord(Struct, frozen=True):
     """Everything about a job but its arguments, result and log, as it was at one moment.
 
     ``files`` counts its result files. An ``external`` job is run by other code, not by a worker.
+    ``failures`` counts the attempts that failed, of which ``retries`` are forgiven. Until it is
+    over, ``fault`` says why its last attempt failed. One not begun by ``start_by`` expires. An
+    ``overdue`` one was told to stop a while ago and has not.
     """
 
     id: str
@@ -202,7 +221,16 @@ class JobRecord(Struct, frozen=True):
     kept_until: datetime | None = None
     files: int = 0
     external: bool = False
+    retries: int = 0
+    failures: int = 0
+    start_by: datetime | None = None
+    overdue: bool = False
 
     @property
     def done(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def retries_left(self) -> int:
+        """How many more attempts may fail before the job does."""
+        return max(0, self.retries - self.failures)

@@ -33,10 +33,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     worker: Literal["auto", "process", "threads", "external"]
     app: str | None
     threads: int
+    processes: int
+    process_memory: int | None
+    process_jobs: int
     queues: frozenset[str] | None
     durability: Literal["full", "normal"]
     grace: float
     poll: float
+    hang: float
     network_fs: bool
     max_queued: int
     url_prefix: str | None
@@ -77,6 +81,11 @@ def _whole(least: int) -> Callable[[str, Any], int]:
         return value
 
     return read
+
+
+def _whole_or_none(least: int) -> Callable[[str, Any], int | None]:
+    read = _whole(least)
+    return lambda key, value: None if value is None else read(key, value)
 
 
 def _duration(least: float) -> Callable[[str, Any], float]:
@@ -161,10 +170,14 @@ KEYS: Mapping[str, Key] = {
     "BACKBURNER_WORKER": Key("auto", _one_of("auto", "process", "threads", "external")),
     "BACKBURNER_APP": Key(None, _text),
     "BACKBURNER_THREADS": Key(4, _whole(1)),
+    "BACKBURNER_PROCESSES": Key(None, _whole_or_none(1)),
+    "BACKBURNER_PROCESS_MEMORY": Key(None, _whole_or_none(16 << 20)),
+    "BACKBURNER_PROCESS_JOBS": Key(500, _whole(1)),
     "BACKBURNER_QUEUES": Key(None, read_queues),
     "BACKBURNER_DURABILITY": Key("full", _one_of("full", "normal")),
     "BACKBURNER_GRACE": Key(25.0, _duration(0.0)),
     "BACKBURNER_POLL": Key(0.1, _duration(0.001)),
+    "BACKBURNER_HANG": Key(300.0, _duration(1.0)),
     "BACKBURNER_NETWORK_FS": Key(False, _flag),
     "BACKBURNER_MAX_QUEUED": Key(100_000, _whole(1)),
     "BACKBURNER_URL_PREFIX": Key("/jobs", _url_prefix),
@@ -196,10 +209,14 @@ def read_settings(app: Flask) -> Settings:
         worker=values["BACKBURNER_WORKER"],
         app=values["BACKBURNER_APP"],
         threads=values["BACKBURNER_THREADS"],
+        processes=values["BACKBURNER_PROCESSES"] or os.cpu_count() or 1,
+        process_memory=values["BACKBURNER_PROCESS_MEMORY"],
+        process_jobs=values["BACKBURNER_PROCESS_JOBS"],
         queues=values["BACKBURNER_QUEUES"],
         durability=values["BACKBURNER_DURABILITY"],
         grace=values["BACKBURNER_GRACE"],
         poll=values["BACKBURNER_POLL"],
+        hang=values["BACKBURNER_HANG"],
         network_fs=values["BACKBURNER_NETWORK_FS"],
         max_queued=values["BACKBURNER_MAX_QUEUED"],
         url_prefix=values["BACKBURNER_URL_PREFIX"],

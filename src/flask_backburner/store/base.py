@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..clock import moment
 from ..record import (
+    RESCUES,
     JobFile,
     JobRecord,
     Line,
@@ -45,7 +46,9 @@ class NewJob(Struct, frozen=True):
     """A job to be added. ``arguments`` are encoded; ``run_at`` is in seconds since the epoch.
 
     An ``external`` job is never claimed: other code drives it. If it has a ``deadline``, so many
-    seconds of silence make it ``lost``.
+    seconds of silence make it ``lost``. ``retries`` failures and ``rescues`` crashes are
+    forgiven. One not begun by ``start_by``, in seconds since the epoch, expires. ``alias`` is an
+    id of the caller's own.
     """
 
     id: str
@@ -57,6 +60,10 @@ class NewJob(Struct, frozen=True):
     owner: str | None = None
     external: bool = False
     deadline: float | None = None
+    retries: int = 0
+    rescues: int = RESCUES
+    start_by: float | None = None
+    alias: str | None = None
 
 
 def new_record(job: NewJob, now: float) -> JobRecord:
@@ -85,11 +92,16 @@ def new_record(job: NewJob, now: float) -> JobRecord:
         last_line=0,
         owner=job.owner,
         external=job.external,
+        retries=job.retries,
+        start_by=None if job.start_by is None else moment(job.start_by),
     )
 
 
 class Claim(Struct, frozen=True):
-    """A job in the hands of one worker. Who speaks for it shows ``id`` and ``fence``."""
+    """A job in the hands of one worker. Who speaks for it shows ``id`` and ``fence``.
+
+    ``saved`` is what its earlier attempts wished to keep, by key.
+    """
 
     id: str
     fence: int
@@ -97,15 +109,25 @@ class Claim(Struct, frozen=True):
     queue: str
     attempt: int
     arguments: bytes
+    failures: int = 0
+    retries: int = 0
+    crashes: int = 0
+    saved: tuple[tuple[str, bytes], ...] = ()
 
 
 class Report(Struct, frozen=True):
-    """News of a running job: its progress if that changed, new log lines and files."""
+    """News of a running job: its progress if that changed, new log lines and files.
+
+    ``saved`` is what later attempts shall know, by key; ``None`` forgets the key. ``overdue``
+    says that the job was told to stop and has not.
+    """
 
     claim: Claim
     progress: Progress | None = None
     lines: tuple[Line, ...] = ()
     files: tuple[JobFile, ...] = ()
+    saved: tuple[tuple[str, bytes | None], ...] = ()
+    overdue: bool = False
 
 
 class Settlement(Struct, frozen=True):
@@ -159,6 +181,10 @@ class Presence(ABC):
         """
 
     @abstractmethod
+    def beat(self) -> None:
+        """Show that the worker's loop goes round; called at least every second, so cheap."""
+
+    @abstractmethod
     def leave(self) -> None:
         """Give up the sign of life, last of all. Jobs still held are then rescued by others.
 
@@ -183,8 +209,8 @@ class Store(ABC):
     def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
         """Add jobs, all or none, as ``queued``; when this returns they are durable.
 
-        Raises ``QueueFull`` when more than ``limit`` jobs of the namespace would be queued. A
-        job whose ``run_at`` is none or past may run at once.
+        Raises ``QueueFull`` when more than ``limit`` jobs of the namespace would be queued, and
+        ``AliasTaken``. A job whose ``run_at`` is none or past may run at once.
         """
 
     @abstractmethod
@@ -194,6 +220,10 @@ class Store(ABC):
         Raises ``JobNotFound``, and ``JobForgotten`` for one that is past its ``kept_until``,
         whether it was purged yet or not.
         """
+
+    @abstractmethod
+    def named(self, alias: str) -> str:
+        """The id of the job that was added under this alias. Raises ``JobNotFound``."""
 
     @abstractmethod
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
@@ -222,6 +252,10 @@ class Store(ABC):
     @abstractmethod
     def result(self, id: str) -> tuple[ResultKind, bytes] | None:
         """The encoded result of a succeeded job and what it is, else ``None``."""
+
+    @abstractmethod
+    def saved(self, id: str) -> dict[str, bytes]:
+        """What the job's attempts wished to keep, by key; empty if there is no such job."""
 
     @abstractmethod
     def files(self, id: str) -> list[JobFile]:
@@ -272,13 +306,17 @@ class Store(ABC):
         room: int = 0,
         queues: Collection[str] | None = None,
         tasks: Collection[str] = (),
+        alone: bool = False,
     ) -> Turn:
         """Record what happened and claim what there is room for, in one transaction.
 
         First the reports, then the settlements. An entry counts only while its job is running
         under the entry's fence; otherwise it is refused and changes nothing, so a repeat is
-        refused too. A released job is ``queued`` again at once, or ``cancelled`` if that was
-        asked. What was settled is durable when this returns.
+        refused too. A released job is ``queued`` again at once, one to be retried after its
+        delay; one that crashed as ``rescue`` has it. If a cancel was asked for such a job it is
+        ``cancelled`` instead. What was settled or saved is durable when this returns.
+
+        Whoever holds a claim may also report and settle it without a ``presence``.
 
         An external job is spoken for under fence 0 until it is over, by anybody, without a
         ``presence``; the first entry for a queued one makes it ``running``. As many may speak
@@ -288,8 +326,10 @@ class Store(ABC):
         Then at most ``room`` jobs become ``running``, held by this worker, each with a fence
         one higher than before: those of ``queues`` (none: all) and ``tasks`` that may run now,
         by falling priority, oldest first. A task that ends in ``*`` stands for all that begin
-        so. Of a crowd that becomes due at one time some may join the line a turn later. No job
-        is ever claimed twice under one fence.
+        so. Jobs of paused queues and expired ones stay. Those that have crashed ``SUSPICIOUS``
+        times are claimed only by a turn that asks for such jobs ``alone``, and for no others.
+        Of a crowd that becomes due at one time some may join the line a turn later. No job is
+        ever claimed twice under one fence.
 
         With nothing to record and nothing to claim it writes nothing.
         """
@@ -304,13 +344,31 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def rescue(self) -> list[str]:
-        """Take up the jobs of workers that died; gives back their ids.
+    def retry(self, id: str) -> JobRecord:
+        """Put a failed or cancelled job back to ``queued``, as if it had never run.
+
+        Its failures and crashes are forgiven, what it saved is kept, it never expires. Durable
+        when this returns. Raises ``JobNotFound`` and ``JobNotRetryable``.
+        """
+
+    @abstractmethod
+    def pause(self, queue: str, on: bool) -> None:
+        """Claim no more jobs of a queue, or claim them again. Repeatable."""
+
+    @abstractmethod
+    def paused(self) -> frozenset[str]:
+        """The queues that are paused."""
+
+    @abstractmethod
+    def rescue(self, hang: float | None = None) -> list[str]:
+        """Take up the jobs of workers that died; gives back the ids of all that changed.
 
         A job that had started is a crash: it is queued again within half a second, or
-        ``failed`` as ``lost`` after ``RESCUES`` of them. One that had not loses the attempt. A
-        job for which a cancel was asked is ``cancelled``. External jobs whose deadline has
-        passed in silence are ``failed`` as ``lost``.
+        ``failed`` as ``lost`` after as many crashes as are forgiven. One that had not loses the
+        attempt. A job for which a cancel was asked is ``cancelled``. Jobs of a worker that has
+        not shown a beat for ``hang`` seconds, as far as this store object has watched it, are
+        queued again; that is no crash. External jobs whose deadline has passed in silence are
+        ``failed`` as ``lost``, jobs that have expired as ``expired``.
         """
 
     @abstractmethod

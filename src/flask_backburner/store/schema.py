@@ -25,15 +25,21 @@ STEPS: Sequence[str] = (
         queue TEXT NOT NULL,
         priority INTEGER NOT NULL,
         state TEXT NOT NULL,
-        ready INTEGER,  -- 1 may run; 0 while run_at is to come; NULL never: an external job
+        ready INTEGER,  -- 1 may run, 2 alone; 0 while run_at is to come; NULL never: external
         owner TEXT,
+        alias TEXT,
         version INTEGER NOT NULL DEFAULT 1,
         fence INTEGER NOT NULL DEFAULT 0,
         attempt INTEGER NOT NULL DEFAULT 0,
         crashes INTEGER NOT NULL DEFAULT 0,
+        rescues INTEGER NOT NULL,
+        failures INTEGER NOT NULL DEFAULT 0,
+        retries INTEGER NOT NULL,
         cancel_requested INTEGER NOT NULL DEFAULT 0,
+        overdue INTEGER NOT NULL DEFAULT 0,
         created_at REAL NOT NULL,
         run_at REAL NOT NULL,
+        start_by REAL,  -- expires if it was not begun by then
         started_at REAL,
         finished_at REAL,
         updated_at REAL NOT NULL,
@@ -53,6 +59,10 @@ STEPS: Sequence[str] = (
     -- Partial indexes over live rows only: finished jobs cost nothing to a claim.
     CREATE INDEX jobs_ready ON jobs (namespace, queue, task, priority DESC, seq)
         WHERE state = 'queued' AND ready = 1;
+    CREATE INDEX jobs_suspect ON jobs (namespace, queue, task, priority DESC, seq)
+        WHERE state = 'queued' AND ready = 2;
+    CREATE INDEX jobs_expiring ON jobs (namespace, start_by)
+        WHERE state = 'queued' AND attempt = 0 AND start_by IS NOT NULL;
     CREATE INDEX jobs_scheduled ON jobs (namespace, run_at)
         WHERE state = 'queued' AND ready = 0;
     CREATE INDEX jobs_running ON jobs (namespace, worker)
@@ -65,6 +75,8 @@ STEPS: Sequence[str] = (
         WHERE kept_until IS NOT NULL;
     CREATE INDEX jobs_owner ON jobs (namespace, owner, seq)
         WHERE owner IS NOT NULL;
+    CREATE UNIQUE INDEX jobs_alias ON jobs (namespace, alias)
+        WHERE alias IS NOT NULL;
 
     -- Beside the jobs, so that the rows that every claim and status touches stay small.
     CREATE TABLE arguments (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -73,6 +85,12 @@ STEPS: Sequence[str] = (
         kind TEXT NOT NULL,
         data BLOB NOT NULL
     );
+    CREATE TABLE saved (
+        seq INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (seq, key)
+    ) WITHOUT ROWID;
     CREATE TABLE files (
         seq INTEGER NOT NULL,
         name TEXT NOT NULL,
@@ -94,6 +112,12 @@ STEPS: Sequence[str] = (
         level TEXT NOT NULL,
         text TEXT NOT NULL,
         PRIMARY KEY (seq, line)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE pauses (
+        namespace INTEGER NOT NULL,
+        queue TEXT NOT NULL,
+        PRIMARY KEY (namespace, queue)
     ) WITHOUT ROWID;
 
     CREATE TABLE tombstones (
