@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from flask_backburner.clock import Clock
-from flask_backburner.record import State
+from flask_backburner.clock import Clock, moment
+from flask_backburner.record import Failed, Fault, Line, Outcome, State, Succeeded
 from flask_backburner.store.base import Claim, Keeping, NewJob, Presence, Settlement, Store
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
@@ -21,6 +21,9 @@ from flask_backburner.store.sqlite import SQLiteStore
 
 NOON = 1_700_000_000.0
 KEEPING = Keeping(done=1000.0, failed=2000.0)
+JITTER = 0.5
+DONE = Succeeded(b"1")
+BROKEN = Failed(Fault("error", "It broke.", public=True, traceback="line 1"))
 
 
 class FakeClock(Clock):
@@ -94,6 +97,13 @@ class SQLiteHome(Home):
         presence.forget()  # the kernel closes a dead process's descriptors, and no more
 
 
+HOMES: dict[str, Callable[[Path], Home]] = {
+    "memory": lambda folder: MemoryHome(),
+    "sqlite": SQLiteHome,
+}
+"""A home of every store's, in a folder of its own."""
+
+
 def job(id: str, **options: Any) -> NewJob:
     """A job to add, of the task ``task`` unless another is named."""
     return NewJob(**{"id": id, "task": "task", "arguments": b"[]", **options})
@@ -116,9 +126,27 @@ def claim(
     return list(store.turn(presence, room=room, queues=queues, tasks=tasks).claimed)
 
 
-def settle(store: Store, presence: Presence, claim: Claim, outcome: Any) -> list[Claim]:
+def settle(store: Store, presence: Presence | None, claim: Claim, outcome: Outcome) -> list[Claim]:
     """Settle one claim; gives back what was refused."""
     return list(store.turn(presence, settled=[Settlement(claim, outcome)]).refused)
+
+
+def finish(
+    store: Store, presence: Presence, id: str, outcome: Outcome = DONE, **options: Any
+) -> None:
+    """A job that was added, claimed and settled."""
+    add(store, id, **options)
+    settle(store, presence, claim(store, presence)[0], outcome)
+
+
+def driven(id: str) -> Claim:
+    """What whoever drives an external job shows."""
+    return Claim(id, 0, "task", "default", 1, b"")
+
+
+def lines(*texts: str) -> tuple[Line, ...]:
+    """Lines of a log that are not stored yet."""
+    return tuple(Line(moment(NOON), "info", text) for text in texts)
 
 
 def counted(store: Store) -> dict[tuple[str, State], int]:
