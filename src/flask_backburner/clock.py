@@ -13,6 +13,10 @@ class Clock:
         """Seconds since the epoch."""
         return time.time()
 
+    def monotonic(self) -> float:
+        """Seconds that no setting of the clock and no suspension of the machine adds to."""
+        return time.monotonic()
+
 
 def moment(seconds: float) -> datetime:
     """The aware UTC time of so many seconds since the epoch."""

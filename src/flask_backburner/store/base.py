@@ -345,9 +345,9 @@ class Store(ABC):
 
     @abstractmethod
     def retry(self, id: str) -> JobRecord:
-        """Put a failed or cancelled job back to ``queued``, as if it had never run.
+        """Put a failed or cancelled job back to ``queued``; it may run at once.
 
-        Its failures and crashes are forgiven, what it saved is kept, it never expires. Durable
+        Its failures and crashes are forgiven, what it saved is kept, it expires no more. Durable
         when this returns. Raises ``JobNotFound`` and ``JobNotRetryable``.
         """
 

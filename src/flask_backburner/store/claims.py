@@ -24,12 +24,21 @@ READY_AT_ONCE = 1000
 
 
 class Wish(Struct, frozen=True):
-    """What a worker could run: how many jobs, of which queues (none: all) and tasks."""
+    """What a worker could run: how many jobs, of which queues (none: all) and tasks.
+
+    ``alone`` are the suspicious jobs, and only those.
+    """
 
     namespace: int
     room: int
     queues: Collection[str] | None
     tasks: Collection[str]
+    alone: bool = False
+
+    @property
+    def ready(self) -> int:
+        """How the jobs that it means are marked once they may run."""
+        return line.ALONE if self.alone else line.READY
 
     def takes(self, queue: str, task: str) -> bool:
         return (self.queues is None or queue in self.queues) and any(
@@ -53,27 +62,49 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     kinds = _wanted(tx.connection, wish)
     if not kinds:
         return ()
-    seqs = [seq for _, seq in line.first(tx.connection, tx.namespace, kinds, wish.room)]
+    places = line.first(tx.connection, tx.namespace, kinds, wish.room, wish.ready)
+    seqs = json.encode([seq for _, seq in places]).decode()
     rows = tx.rows(
         """
         UPDATE jobs
         SET state = 'running', version = version + 1, fence = fence + 1, attempt = attempt + 1,
-            worker = ?, started_at = ?, updated_at = ?,
+            worker = ?, started_at = ?, updated_at = ?, overdue = 0,
             current = NULL, total = NULL, message = NULL, phase = NULL, progressed_at = NULL
         WHERE seq IN (SELECT value FROM json_each(?))
+            AND NOT (attempt = 0 AND start_by <= ? AND start_by IS NOT NULL)  -- upkeep ends those
         RETURNING -priority, seq, id, fence, task, queue, attempt,
-            coalesce((SELECT data FROM arguments WHERE arguments.seq = jobs.seq), x'7b7d')
+            coalesce((SELECT data FROM arguments WHERE arguments.seq = jobs.seq), x'7b7d'),
+            failures, retries, crashes
         """,
-        (worker, tx.now, tx.now, json.encode(seqs).decode()),
+        (worker, tx.now, tx.now, seqs, tx.now),
     )
     rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():
         tx.count(queue, State.QUEUED, State.RUNNING, jobs)
-    return tuple(Claim(*row[2:]) for row in rows)
+    return tuple(Claim(*claimed, saved=_saved(tx, seq, claimed[4])) for _, seq, *claimed in rows)
+
+
+def _saved(tx: Transaction, seq: int, attempt: int) -> tuple[tuple[str, bytes], ...]:
+    """What earlier attempts kept; the first attempt has none, so nothing is asked."""
+    if attempt == 1:
+        return ()
+    return tuple(tx.rows("SELECT key, data FROM saved WHERE seq = ? ORDER BY key", (seq,)))
 
 
 def _wanted(connection: sqlite3.Connection, wish: Wish) -> list[line.Kind]:
-    return [kind for kind in line.kinds(connection, wish.namespace) if wish.takes(*kind)]
+    kinds = [
+        kind for kind in line.kinds(connection, wish.namespace, wish.ready) if wish.takes(*kind)
+    ]
+    paused = paused_queues(connection, wish.namespace) if kinds else ()
+    return [(queue, task) for queue, task in kinds if queue not in paused]
+
+
+def paused_queues(connection: sqlite3.Connection, namespace: int) -> frozenset[str]:
+    """The queues of which no jobs are claimed."""
+    rows = connection.execute(
+        "SELECT queue FROM pauses WHERE namespace = ?", (namespace,)
+    ).fetchall()
+    return frozenset(queue for (queue,) in rows)
 
 
 def _due(connection: sqlite3.Connection, namespace: int, now: float) -> bool:
@@ -91,8 +122,8 @@ def _due(connection: sqlite3.Connection, namespace: int, now: float) -> bool:
 
 def _make_ready(tx: Transaction) -> None:
     tx.execute(
-        """
-        UPDATE jobs SET ready = 1
+        f"""
+        UPDATE jobs SET ready = {line.mark("crashes")}
         WHERE seq IN (
             SELECT seq FROM jobs
             WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?

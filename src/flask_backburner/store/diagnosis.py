@@ -8,6 +8,7 @@ from math import inf
 from ..record import Reason, Waiting
 from . import line
 from .base import COUNTED, PATIENCE_FOR_WORKER, WorkerInfo
+from .claims import paused_queues
 
 SAMPLE = 50
 RUNNING_READ = 1000
@@ -19,7 +20,7 @@ def diagnose(
     """The diagnosis of a job, given the workers that are alive; none unless it is queued."""
     rows = connection.execute(
         """
-        SELECT namespace, queue, priority, run_at, max(created_at, run_at)
+        SELECT namespace, queue, priority, run_at, max(created_at, run_at), failures + crashes
         FROM jobs
         WHERE seq = ? AND state = 'queued' AND ready IS NOT NULL
         """,
@@ -27,9 +28,12 @@ def diagnose(
     ).fetchall()
     if not rows:
         return None
-    ((namespace, queue, priority, run_at, since),) = rows
+    ((namespace, queue, priority, run_at, since, mishaps),) = rows
     if run_at > now:
-        return Waiting(Reason.SCHEDULED, None, round(run_at - now, 1))
+        reason = Reason.RETRY if mishaps else Reason.SCHEDULED
+        return Waiting(reason, None, round(run_at - now, 1))
+    if queue in paused_queues(connection, namespace):
+        return Waiting(Reason.PAUSED)
     serving = [each for each in workers if each.queues is None or queue in each.queues]
     position = _position(connection, namespace, queue, priority, seq)
     if not serving and now - since >= PATIENCE_FOR_WORKER:
@@ -43,8 +47,8 @@ def _position(
     connection: sqlite3.Connection, namespace: int, queue: str, priority: int, seq: int
 ) -> int | None:
     """The job's place in its queue, counted no further than it makes sense to say."""
-    kinds = [kind for kind in line.kinds(connection, namespace) if kind[0] == queue]
-    before = line.first(connection, namespace, kinds, COUNTED)
+    kinds = [kind for kind in line.kinds(connection, namespace, line.READY) if kind[0] == queue]
+    before = line.first(connection, namespace, kinds, COUNTED, line.READY)
     ahead = sum(place < (-priority, seq) for place in before)
     return ahead + 1 if ahead < COUNTED else None
 

@@ -15,19 +15,23 @@ from struct import Struct
 
 import msgspec
 
+from ..clock import Clock
 from ..errors import StoreError
 from .base import Claim, Presence, WorkerInfo
 from .locks import is_locked, open_lock, try_lock, unlock
+from .silence import Silence
 
 SLOT = Struct("=?q23s")  # started, fence, id
 SLOTS = 4096
 SLOT_BYTES = SLOT.size * SLOTS
+BEAT = Struct("=Q")
+MAPPED_BYTES = SLOT_BYTES + BEAT.size
 _STARTED_AT = 0
 SEEN_SECONDS = 1.0
 
 
 class FilePresence(Presence):
-    """A worker's locked file, with a slot for each job that it holds.
+    """A worker's locked file: a slot for each job that it holds, and the number of its beats.
 
     The file is mapped into memory, so a slot is written by a store to memory, without a system
     call, and outlives the process.
@@ -38,8 +42,8 @@ class FilePresence(Presence):
         self.path = path
         self.undelivered: tuple[Claim, ...] = ()
         self._info = info
-        self._fd: int | None = _locked_file(path, info, bytes(SLOT_BYTES))
-        self._slots = mmap.mmap(self._fd, SLOT_BYTES)
+        self._fd: int | None = _locked_file(path, info, bytes(MAPPED_BYTES))
+        self._slots = mmap.mmap(self._fd, MAPPED_BYTES)
         self._free = list(range(0, SLOT_BYTES, SLOT.size))
         self._taken: dict[tuple[str, int], int] = {}
         self._marking = threading.Lock()
@@ -70,6 +74,12 @@ class FilePresence(Presence):
             self._slots[at + _STARTED_AT] = 1
         return True
 
+    def beat(self) -> None:
+        with self._marking:
+            if self._fd is not None:
+                (beats,) = BEAT.unpack_from(self._slots, SLOT_BYTES)
+                BEAT.pack_into(self._slots, SLOT_BYTES, beats + 1)
+
     def drop(self, claims: list[Claim]) -> None:
         """Free the slots of claims that are settled, or not this worker's any more."""
         with self._marking:
@@ -86,7 +96,7 @@ class FilePresence(Presence):
         with self._marking:
             fd = _locked_file(self.path, self._info, self._slots[:])
             self.forget()
-            self._fd, self._slots = fd, mmap.mmap(fd, SLOT_BYTES)
+            self._fd, self._slots = fd, mmap.mmap(fd, MAPPED_BYTES)
 
     def leave(self) -> None:
         if self._fd is None:
@@ -104,10 +114,10 @@ class FilePresence(Presence):
             os.close(fd)
 
 
-def _locked_file(path: str, info: WorkerInfo, slots: bytes) -> int:
+def _locked_file(path: str, info: WorkerInfo, mapped: bytes) -> int:
     _make_folder(os.path.dirname(path))
     fd = open_lock(path + ".new")
-    os.pwrite(fd, slots + msgspec.json.encode(info), 0)
+    os.pwrite(fd, mapped + msgspec.json.encode(info), 0)
     if not try_lock(fd):
         os.close(fd)
         raise StoreError(f"The new lock file {path}.new is held already; is it on a local disk?")
@@ -126,7 +136,8 @@ class Liveness:
     The folder is made when it is needed, also again after somebody deleted it.
     """
 
-    def __init__(self, folder: str, namespace: str) -> None:
+    def __init__(self, folder: str, namespace: str, clock: Clock) -> None:
+        self._silence = Silence(clock)
         self.folder = folder
         key = hashlib.blake2s(namespace.encode(), digest_size=6).hexdigest()
         self._prefix = f"worker-{key}-"
@@ -157,10 +168,21 @@ class Liveness:
     def alive(self) -> list[WorkerInfo]:
         """The workers whose file is locked."""
         return [
-            msgspec.json.decode(os.pread(fd, os.fstat(fd).st_size, SLOT_BYTES), type=WorkerInfo)
+            msgspec.json.decode(os.pread(fd, os.fstat(fd).st_size, MAPPED_BYTES), type=WorkerInfo)
             for _, fd in self._opened(os.O_RDONLY)
             if is_locked(fd)
         ]
+
+    def hung(self, limit: float) -> list[tuple[str, frozenset[tuple[str, int]]]]:
+        """Each worker that lives and shows no beat, with the jobs that it had started."""
+        found = {
+            worker: os.pread(fd, MAPPED_BYTES, 0)
+            for worker, fd in self._opened(os.O_RDONLY)
+            if is_locked(fd)
+        }
+        beats = [(worker, BEAT.unpack(mapped[SLOT_BYTES:])[0]) for worker, mapped in found.items()]
+        silent = self._silence.longer_than(limit, beats)
+        return [(worker, _started(found[worker][:SLOT_BYTES])) for worker in silent]
 
     def lately_alive(self) -> list[WorkerInfo]:
         """The same, for those who ask often: whose end was no farewell may be in it a second."""

@@ -12,11 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..clock import Clock, moment
-from ..errors import JobForgotten, JobNotFound, QueueFull
+from ..errors import AliasTaken, JobForgotten, JobNotFound, JobNotRetryable, QueueFull
 from ..record import (
     FINAL,
     RESCUES,
+    SUSPICIOUS,
     Cancelled,
+    Crashed,
     Failed,
     Fault,
     JobFile,
@@ -26,6 +28,7 @@ from ..record import (
     Reason,
     Released,
     ResultKind,
+    Retry,
     State,
     Succeeded,
     Waiting,
@@ -47,6 +50,7 @@ from .base import (
     WorkerInfo,
     new_record,
 )
+from .silence import Silence
 
 
 class MemoryPresence(Presence):
@@ -58,11 +62,15 @@ class MemoryPresence(Presence):
         self.alive = True
         self.held: set[Claim] = set()
         self.noted: set[tuple[str, int]] = set()
+        self.beats = 0
 
     def started(self, claim: Claim) -> bool:
         if claim in self.held:
             self.noted.add((claim.id, claim.fence))
         return claim in self.held
+
+    def beat(self) -> None:
+        self.beats += 1
 
     def leave(self) -> None:
         self.alive = False
@@ -80,6 +88,8 @@ class Entry(Struct):
     files: dict[str, JobFile] = {}
     deadline: float | None = None
     heard_at: float = 0.0
+    rescues: int = RESCUES
+    saved: dict[str, bytes] = {}
 
 
 @dataclass
@@ -90,6 +100,8 @@ class Memory:
     tombstones: dict[str, tuple[float, str | None]] = field(default_factory=dict)
     presences: dict[str, MemoryPresence] = field(default_factory=dict)
     roles: dict[str, MemoryStore] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    pauses: set[str] = field(default_factory=set)
     names: Iterable[int] = field(default_factory=count)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -109,6 +121,7 @@ class MemoryStore(Store):
         self._entries = self.memory.entries
         self._lock = self.memory.lock
         self._clock = clock or Clock()
+        self._silence = Silence(self._clock)
         self._joined: list[Presence] = []
 
     def now(self) -> float:
@@ -119,13 +132,24 @@ class MemoryStore(Store):
             queued = sum(entry.record.state is State.QUEUED for entry in self._entries.values())
             if queued + len(jobs) > limit:
                 raise QueueFull(queued, limit)
+            aliases = Counter(job.alias for job in jobs if job.alias is not None)
+            for alias, times in aliases.items():
+                if times > 1 or alias in self.memory.aliases:
+                    raise AliasTaken(alias)
+            self.memory.aliases |= {job.alias: job.id for job in jobs if job.alias is not None}
             entries = [self._entry(job) for job in jobs]
             self._entries.update((entry.record.id, entry) for entry in entries)
         return [entry.record for entry in entries]
 
     def _entry(self, job: NewJob) -> Entry:
         record = new_record(job, self.now())
-        return Entry(record, job.arguments, deadline=job.deadline, heard_at=self.now())
+        return Entry(
+            record,
+            job.arguments,
+            deadline=job.deadline,
+            heard_at=self.now(),
+            rescues=job.rescues,
+        )
 
     def _change(self, entry: Entry, **changes: object) -> None:
         entry.record = replace(
@@ -147,6 +171,15 @@ class MemoryStore(Store):
         if record.kept_until is not None and record.kept_until <= moment(self.now()):
             raise JobForgotten(id, record.owner)
         return record
+
+    def named(self, alias: str) -> str:
+        try:
+            return self.memory.aliases[alias]
+        except KeyError:
+            raise JobNotFound(alias) from None
+
+    def saved(self, id: str) -> dict[str, bytes]:
+        return dict(self._entries[id].saved) if id in self._entries else {}
 
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
         records = [self._entries[id].record for id in ids if id in self._entries]
@@ -189,8 +222,16 @@ class MemoryStore(Store):
             now = self.now()
             if record.run_at > moment(now):
                 left = record.run_at.timestamp() - now
-                return Waiting(Reason.SCHEDULED, None, round(left, 1))
-            line = [entry.record.id for entry in self._line({record.queue}, ("*",))]
+                mishaps = record.failures + record.crashes
+                reason = Reason.RETRY if mishaps else Reason.SCHEDULED
+                return Waiting(reason, None, round(left, 1))
+            if record.queue in self.memory.pauses:
+                return Waiting(Reason.PAUSED)
+            line = [
+                entry.record.id
+                for entry in self._line({record.queue}, ("*",))
+                if entry.record.crashes < SUSPICIOUS or entry.record.id == id
+            ]
             position = line.index(id) + 1 if id in line[:COUNTED] else None
             waited = now - max(record.created_at, record.run_at).timestamp()
             serving = any(
@@ -240,6 +281,7 @@ class MemoryStore(Store):
         room: int = 0,
         queues: Collection[str] | None = None,
         tasks: Collection[str] = (),
+        alone: bool = False,
     ) -> Turn:
         with self._lock:
             refused = [each.claim for each in reports if not self._record(each)]
@@ -247,7 +289,14 @@ class MemoryStore(Store):
             if presence is None:
                 return Turn(refused=tuple(refused))
             claimed = [
-                self._claim(entry, presence) for entry in self._line(queues, tasks)[: max(0, room)]
+                self._claim(entry, presence)
+                for entry in [
+                    entry
+                    for entry in self._line(queues, tasks)
+                    if (entry.record.crashes >= SUSPICIOUS) is alone
+                    and entry.record.queue not in self.memory.pauses
+                    and not self._expired(entry)
+                ][: max(0, room)]
             ]
             cancelling = [
                 record.id
@@ -291,6 +340,12 @@ class MemoryStore(Store):
         if report.files:
             entry.files = entry.files | {file.name: file for file in report.files}
             self._change(entry, files=len(entry.files))
+        for key, data in report.saved:
+            entry.saved = {name: each for name, each in entry.saved.items() if name != key}
+            if data is not None:
+                entry.saved[key] = data
+        if report.overdue:
+            self._change(entry, overdue=True)
         return True
 
     def _settle(self, settlement: Settlement) -> bool:
@@ -305,23 +360,54 @@ class MemoryStore(Store):
                 self._end(entry, State.FAILED, fault=fault)
             case Released(started) if not entry.record.cancel_requested:
                 self._requeue(entry, attempt=entry.record.attempt - (not started))
-            case Released() | Cancelled():
+            case Retry(fault, delay) if not entry.record.cancel_requested:
+                failures = entry.record.failures + 1
+                self._requeue(entry, delay, failures=failures, fault=fault)
+            case Crashed() if not entry.record.cancel_requested:
+                self._crash(entry)
+            case Released() | Retry() | Crashed() | Cancelled():
                 self._end(entry, State.CANCELLED)
         return True
 
     def _end(self, entry: Entry, state: State, **changes: object) -> None:
         keep = self._keeping.failed if state is State.FAILED else self._keeping.done
+        blemished = {} if state is State.FAILED else {"fault": None}
         self._change(
             entry,
             state=state,
             finished_at=moment(self.now()),
             kept_until=moment(self.now() + keep),
+            overdue=False,
+            **(blemished | changes),
+        )
+
+    def _requeue(self, entry: Entry, delay: float = 0.0, **changes: object) -> None:
+        self._change(
+            entry,
+            state=State.QUEUED,
+            run_at=moment(self.now() + delay),
+            worker=None,
+            started_at=None,
+            overdue=False,
             **changes,
         )
 
-    def _requeue(self, entry: Entry, **changes: object) -> None:
-        now = moment(self.now())
-        self._change(entry, state=State.QUEUED, run_at=now, worker=None, started_at=None, **changes)
+    def _crash(self, entry: Entry) -> None:
+        crashes = entry.record.crashes + 1
+        if crashes <= entry.rescues:
+            self._requeue(entry, crashes=crashes)
+        else:
+            lost = Fault("lost", "The process that ran this job died.")
+            self._end(entry, State.FAILED, fault=lost, crashes=crashes)
+
+    def _expired(self, entry: Entry) -> bool:
+        record = entry.record
+        return (
+            record.state is State.QUEUED
+            and record.attempt == 0
+            and record.start_by is not None
+            and record.start_by <= moment(self.now())
+        )
 
     def _line(self, queues: Collection[str] | None, tasks: Collection[str]) -> list[Entry]:
         now = moment(self.now())
@@ -346,10 +432,20 @@ class MemoryStore(Store):
             started_at=moment(self.now()),
             progress=Progress(),
             progressed_at=None,
+            overdue=False,
         )
         record = entry.record
         return Claim(
-            record.id, record.fence, record.task, record.queue, record.attempt, entry.arguments
+            record.id,
+            record.fence,
+            record.task,
+            record.queue,
+            record.attempt,
+            entry.arguments,
+            record.failures,
+            record.retries,
+            record.crashes,
+            tuple(sorted(entry.saved.items())),
         )
 
     def request_cancel(self, id: str) -> JobRecord:
@@ -361,11 +457,48 @@ class MemoryStore(Store):
                 self._change(entry, cancel_requested=True)
             return entry.record
 
-    def rescue(self) -> list[str]:
+    def retry(self, id: str) -> JobRecord:
         with self._lock:
-            dead = [each for each in self.memory.presences.values() if not each.alive]
+            self.get(id)
+            entry = self._find(id)
+            record = entry.record
+            if record.state not in (State.FAILED, State.CANCELLED) or record.external:
+                raise JobNotRetryable(id, record.state)
+            self._requeue(
+                entry,
+                failures=0,
+                crashes=0,
+                cancel_requested=False,
+                finished_at=None,
+                kept_until=None,
+                start_by=None,
+                fault=None,
+            )
+            return entry.record
+
+    def pause(self, queue: str, on: bool) -> None:
+        with self._lock:
+            (self.memory.pauses.add if on else self.memory.pauses.discard)(queue)
+
+    def paused(self) -> frozenset[str]:
+        return frozenset(self.memory.pauses)
+
+    def rescue(self, hang: float | None = None) -> list[str]:
+        with self._lock:
+            workers = self.memory.presences
+            dead = [each for each in workers.values() if not each.alive]
             rescued = [id for presence in dead for id in self._rescue(presence)]
-            return rescued + self._give_up_silent()
+            if hang is not None:
+                beats = [(each.worker, each.beats) for each in workers.values() if each.alive]
+                for hung in self._silence.longer_than(hang, beats):
+                    rescued += self._rescue(workers[hung], hung=True)
+            return rescued + self._give_up_silent() + self._expire()
+
+    def _expire(self) -> list[str]:
+        expired = [entry for entry in self._entries.values() if self._expired(entry)]
+        for entry in expired:
+            self._end(entry, State.FAILED, fault=Fault("expired", "Not begun in time."))
+        return [entry.record.id for entry in expired]
 
     def _give_up_silent(self) -> list[str]:
         silent = [
@@ -379,8 +512,9 @@ class MemoryStore(Store):
             self._end(entry, State.FAILED, fault=Fault("lost", "Nothing was heard of this job."))
         return [entry.record.id for entry in silent]
 
-    def _rescue(self, presence: MemoryPresence) -> list[str]:
-        del self.memory.presences[presence.worker]
+    def _rescue(self, presence: MemoryPresence, *, hung: bool = False) -> list[str]:
+        if not hung:
+            del self.memory.presences[presence.worker]
         held = [
             entry
             for entry in self._entries.values()
@@ -392,11 +526,10 @@ class MemoryStore(Store):
                 self._end(entry, State.CANCELLED)
             elif (record.id, record.fence) not in presence.noted:
                 self._requeue(entry, attempt=record.attempt - 1)
-            elif record.crashes >= RESCUES:
-                lost = Fault("lost", "The worker died while it ran this job.")
-                self._end(entry, State.FAILED, fault=lost, crashes=record.crashes + 1)
+            elif hung:
+                self._requeue(entry)
             else:
-                self._requeue(entry, crashes=record.crashes + 1)
+                self._crash(entry)
         return [entry.record.id for entry in held]
 
     def purge(self, limit: int, before: float | None = None) -> list[str]:
@@ -415,6 +548,9 @@ class MemoryStore(Store):
             ][:limit]
             for id in ids:
                 self.memory.tombstones[id] = (now, self._entries.pop(id).record.owner)
+            for alias, named in list(self.memory.aliases.items()):
+                if named in ids:
+                    del self.memory.aliases[alias]
             for id, (forgotten_at, _) in list(self.memory.tombstones.items()):
                 if forgotten_at < now - TOMBSTONES_KEPT:
                     del self.memory.tombstones[id]

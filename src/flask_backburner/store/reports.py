@@ -48,6 +48,13 @@ def _record(tx: Transaction, report: Report) -> bool:
         _write_lines(tx, seq, last_line, report)
     if report.files:
         _write_files(tx, seq, report)
+    if report.saved:
+        _write_saved(tx, seq, report)
+    if report.overdue:
+        tx.execute(
+            "UPDATE jobs SET overdue = 1, version = version + 1, updated_at = ? WHERE seq = ?",
+            (tx.now, seq),
+        )
     return True
 
 
@@ -82,4 +89,15 @@ def _write_files(tx: Transaction, seq: int, report: Report) -> None:
         WHERE seq = ?
         """,
         (tx.now, seq),
+    )
+
+
+def _write_saved(tx: Transaction, seq: int, report: Report) -> None:
+    tx.executemany(
+        "INSERT OR REPLACE INTO saved (seq, key, data) VALUES (?, ?, ?)",
+        [(seq, key, data) for key, data in report.saved if data is not None],
+    )
+    tx.executemany(
+        "DELETE FROM saved WHERE seq = ? AND key = ?",
+        [(seq, key) for key, data in report.saved if data is None],
     )

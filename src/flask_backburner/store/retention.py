@@ -14,7 +14,7 @@ from .transaction import Transaction
 ROW_BYTES = 400
 """About what a job takes besides its data."""
 
-_BESIDE = ("arguments", "results", "faults", "lines", "files")
+_BESIDE = ("arguments", "results", "faults", "lines", "files", "saved")
 
 
 def overdue(
@@ -57,6 +57,7 @@ def oldest_finished(
              + (SELECT coalesce(sum(length(data)), 0) FROM results WHERE results.seq = jobs.seq)
              + (SELECT coalesce(sum(length(data)), 0) FROM arguments WHERE arguments.seq = jobs.seq)
              + (SELECT coalesce(sum(length(text)), 0) FROM lines WHERE lines.seq = jobs.seq)
+             + (SELECT coalesce(sum(length(data)), 0) FROM saved WHERE saved.seq = jobs.seq)
         FROM jobs
         WHERE namespace = ? AND kept_until IS NOT NULL
         ORDER BY kept_until

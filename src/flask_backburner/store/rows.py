@@ -13,8 +13,12 @@ COLUMNS = """
     created_at, run_at, started_at, finished_at, updated_at,
     current, total, jobs.message, phase, progressed_at,
     cancel_requested, code, faults.message, public, traceback, worker, last_line,
-    owner, kept_until, files, ready IS NULL
+    owner, kept_until, files, ready IS NULL, retries, failures, start_by, overdue
 """
+
+
+_UNBLEMISHED = (State.SUCCEEDED, State.CANCELLED)
+"""Here the fault of an earlier attempt means nothing any more."""
 
 
 def read_record(row: tuple[Any, ...]) -> JobRecord:
@@ -24,7 +28,7 @@ def read_record(row: tuple[Any, ...]) -> JobRecord:
         created_at, run_at, started_at, finished_at, updated_at,
         current, total, message, phase, progressed_at,
         cancel_requested, code, fault, public, traceback, worker, last_line,
-        owner, kept_until, files, external,
+        owner, kept_until, files, external, retries, failures, start_by, overdue,
     ) = row  # fmt: skip
     return JobRecord(
         id=id,
@@ -44,13 +48,19 @@ def read_record(row: tuple[Any, ...]) -> JobRecord:
         progress=Progress(current, total, message, phase),
         progressed_at=_moment(progressed_at),
         cancel_requested=bool(cancel_requested),
-        fault=None if code is None else Fault(code, fault, bool(public), traceback),
+        fault=None
+        if code is None or state in _UNBLEMISHED
+        else Fault(code, fault, bool(public), traceback),
         worker=worker,
         last_line=last_line,
         owner=owner,
         kept_until=_moment(kept_until),
         files=files,
         external=bool(external),
+        retries=retries,
+        failures=failures,
+        start_by=_moment(start_by),
+        overdue=bool(overdue),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ..record import Cancelled, Failed, Released, State, Succeeded
+from ..record import Cancelled, Crashed, Failed, Released, Retry, State, Succeeded
 from .base import Claim, Settlement
-from .moves import HELD, end, hear, keep_fault, requeue
+from .moves import HELD, crash, end, hear, keep_fault, requeue
 from .transaction import Transaction
 
 
@@ -34,7 +34,8 @@ def settle(tx: Transaction, settled: Sequence[Settlement]) -> list[Claim]:
 
 _SUCCEED = """
     UPDATE jobs
-    SET state = 'succeeded', version = version + 1, finished_at = ?, updated_at = ?, kept_until = ?
+    SET state = 'succeeded', version = version + 1, finished_at = ?, updated_at = ?, kept_until = ?,
+        overdue = 0
     WHERE id = ? AND fence = ? AND state = 'running'
 """
 
@@ -97,7 +98,13 @@ def _settle_one(tx: Transaction, entry: Settlement) -> bool:
         case Released(started) if not cancel_requested:
             after = State.QUEUED
             requeue(tx, seq, attempts_back=0 if started else 1)
-        case Released() | Cancelled():
+        case Retry(fault, delay) if not cancel_requested:
+            after = State.QUEUED
+            requeue(tx, seq, failures=1, delay=delay)
+            keep_fault(tx, seq, fault)
+        case Crashed() if not cancel_requested:
+            after = crash(tx, seq)
+        case Released() | Retry() | Crashed() | Cancelled():
             after = State.CANCELLED
             end(tx, seq, after)
     tx.count(claim.queue, State.RUNNING, after)

@@ -8,8 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from msgspec import json
+
 from ..clock import Clock, moment
-from ..errors import JobForgotten, JobNotFound, QueueFull
+from ..errors import AliasTaken, JobForgotten, JobNotFound, JobNotRetryable, QueueFull
 from ..record import JobFile, JobRecord, Line, ResultKind, State, Waiting
 from . import claims, rescue, retention
 from .base import (
@@ -29,7 +31,7 @@ from .connections import BUSY_SECONDS, Connections, translated
 from .diagnosis import diagnose
 from .durability import LogSync
 from .liveness import FilePresence, Liveness
-from .moves import cancel
+from .moves import cancel, put_back
 from .reports import write_reports
 from .rows import COLUMNS, read_record
 from .schema import migrate
@@ -67,7 +69,7 @@ class SQLiteStore(Store):
         self._connections = Connections(self.path, self._prepare, self._forked)
         self._log = LogSync(self.path) if durable else None
         self._number = 0
-        self._live = Liveness(self.path + ".live", namespace)
+        self._live = Liveness(self.path + ".live", namespace, self._clock)
         self._checkpoint_at = CHECKPOINT_BYTES
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -104,11 +106,13 @@ class SQLiteStore(Store):
     def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
         with self._transaction() as tx:
             last = self._last_seq(tx.connection, len(jobs), limit)
+            self._check_aliases(tx, jobs)
             tx.executemany(
                 """
                 INSERT INTO jobs (seq, id, namespace, task, queue, priority, state, ready,
-                                  created_at, run_at, updated_at, owner, deadline, heard_at)
-                VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?)
+                                  created_at, run_at, updated_at, owner, deadline, heard_at,
+                                  retries, rescues, start_by, alias)
+                VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 [self._new_row(seq, job, tx.now) for seq, job in enumerate(jobs, last + 1)],
             )
@@ -140,7 +144,28 @@ class SQLiteStore(Store):
             job.owner,
             job.deadline,
             now if job.deadline is not None else None,
+            job.retries,
+            job.rescues,
+            job.start_by,
+            job.alias,
         )
+
+    def _check_aliases(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
+        aliases = [job.alias for job in jobs if job.alias is not None]
+        if not aliases:
+            return
+        taken = tx.rows(
+            """
+            SELECT alias FROM jobs
+            WHERE namespace = ? AND alias IN (SELECT value FROM json_each(?))
+            """,
+            (self._number, json.encode(aliases).decode()),
+        )
+        seen = {alias for (alias,) in taken}
+        for alias in aliases:
+            if alias in seen:
+                raise AliasTaken(alias)
+            seen.add(alias)
 
     def _last_seq(self, connection: sqlite3.Connection, more: int, limit: int) -> int:
         """The number of the newest job, if there is room for more."""
@@ -182,6 +207,26 @@ class SQLiteStore(Store):
             "SELECT owner FROM tombstones WHERE id = ? AND namespace = ?", (id, self._number)
         ).fetchall()
         return JobForgotten(id, rows[0][0]) if rows else JobNotFound(id)
+
+    def named(self, alias: str) -> str:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                "SELECT id FROM jobs WHERE namespace = ? AND alias = ?", (self._number, alias)
+            ).fetchall()
+        if not rows:
+            raise JobNotFound(alias)
+        return str(rows[0][0])
+
+    def saved(self, id: str) -> dict[str, bytes]:
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                """
+                SELECT key, data FROM saved
+                WHERE seq = (SELECT seq FROM jobs WHERE id = ? AND namespace = ?)
+                """,
+                (id, self._number),
+            ).fetchall()
+        return dict(rows)
 
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
         with self._connections.reading() as connection:
@@ -266,6 +311,10 @@ class SQLiteStore(Store):
                     SELECT min(seq) FROM jobs
                     WHERE namespace = ? AND state = 'queued' AND ready = 1
                     GROUP BY queue
+                    UNION ALL
+                    SELECT min(seq) FROM jobs
+                    WHERE namespace = ? AND state = 'queued' AND ready = 2
+                    GROUP BY queue
                 )
                 UNION ALL
                 -- Nobody has made these ready yet: where no worker is, that is all there is.
@@ -273,7 +322,7 @@ class SQLiteStore(Store):
                 WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
                 GROUP BY queue
                 """,
-                (self._number, self._number, now),
+                (self._number, self._number, self._number, now),
             ).fetchall()
         oldest: dict[str, float] = {}
         for queue, since in rows:
@@ -324,34 +373,34 @@ class SQLiteStore(Store):
         room: int = 0,
         queues: Collection[str] | None = None,
         tasks: Collection[str] = (),
+        alone: bool = False,
     ) -> Turn:
         if presence is None:
             return self._outside_turn(settled, reports)
         assert isinstance(presence, FilePresence)
         with translated(self.path):
             presence.restore()
+        wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks, alone)
         if not settled and not reports and not presence.undelivered:
             with self._connections.reading() as connection:
-                wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
                 cancelling = claims.cancelling(connection, presence.worker)
                 if not claims.any_work(connection, wish, self.now()):
                     return Turn(cancelling=cancelling)
         with self._transaction() as tx:
-            wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks)
             refused = write_reports(tx, reports)
             refused += settle(tx, settled)
             claimed = claims.claim(tx, wish, presence.worker)
             cancelling = claims.cancelling(tx.connection, presence.worker)
         presence.hold(claimed)
         presence.drop([entry.claim for entry in settled] + refused)
-        if settled:
+        if settled or any(report.saved for report in reports):
             self._sync()
         return Turn(presence.deliver(), tuple(refused), cancelling)
 
     def _outside_turn(self, settled: Sequence[Settlement], reports: Sequence[Report]) -> Turn:
         with self._transaction() as tx:
             refused = write_reports(tx, reports) + settle(tx, settled)
-        if settled:
+        if settled or any(report.saved for report in reports):
             self._sync()
         return Turn(refused=tuple(refused))
 
@@ -362,32 +411,67 @@ class SQLiteStore(Store):
         self._sync()
         return record
 
-    def rescue(self) -> list[str]:
+    def retry(self, id: str) -> JobRecord:
+        with self._transaction() as tx:
+            record = self._get(tx.connection, id)
+            if record.state not in (State.FAILED, State.CANCELLED) or record.external:
+                raise JobNotRetryable(id, record.state, " and an external job" * record.external)
+            put_back(tx, self._seq(tx.connection, id))
+            tx.count(record.queue, record.state, State.QUEUED)
+            record = self._get(tx.connection, id)
+        self._sync()
+        return record
+
+    def pause(self, queue: str, on: bool) -> None:
+        with self._transaction() as tx:
+            if on:
+                sql = "INSERT OR IGNORE INTO pauses (namespace, queue) VALUES (?, ?)"
+            else:
+                sql = "DELETE FROM pauses WHERE namespace = ? AND queue = ?"
+            tx.execute(sql, (self._number, queue))
+        self._sync()
+
+    def paused(self) -> frozenset[str]:
+        with self._connections.reading() as connection:
+            return claims.paused_queues(connection, self._number)
+
+    def rescue(self, hang: float | None = None) -> list[str]:
         rescued: list[str] = []
         with translated(self.path):
             for worker, started in self._live.dead():
                 rescued += self._rescue(worker, started)
-            for worker in self._without_file():
-                rescued += self._rescue(worker, None)
-        return rescued + self._give_up_silent()
+            holders = self._holders()
+            for worker in sorted(holders.difference(self._live.workers())) if holders else ():
+                rescued += self._rescue(worker, None)  # as when the folder was deleted
+            for worker, started in self._live.hung(hang) if hang is not None else ():
+                if worker in holders:
+                    rescued += self._rescue(worker, started, hung=True)
+        return rescued + self._end_overdue()
 
-    def _rescue(self, worker: str, started: frozenset[tuple[str, int]] | None) -> list[str]:
+    def _rescue(
+        self, worker: str, started: frozenset[tuple[str, int]] | None, *, hung: bool = False
+    ) -> list[str]:
         with self._transaction() as tx:
-            rescued = rescue.rescue(tx, worker, started)
+            rescued = rescue.rescue(tx, worker, started, hung=hung)
         self._sync()
         return rescued
 
-    def _give_up_silent(self) -> list[str]:
+    def _end_overdue(self) -> list[str]:
+        """End what has waited too long: for news of it, or to be begun."""
+        now = self.now()
         with self._connections.reading() as connection:
-            if not rescue.silent(connection, self._number, self.now()):
+            if not (
+                rescue.silent(connection, self._number, now)
+                or rescue.expired(connection, self._number, now)
+            ):
                 return []
         with self._transaction() as tx:
-            given_up = rescue.give_up_silent(tx)
+            ended = rescue.give_up_silent(tx) + rescue.expire(tx)
         self._sync()
-        return given_up
+        return ended
 
-    def _without_file(self) -> list[str]:
-        """Holders of running jobs whose file is gone, as when the folder was deleted."""
+    def _holders(self) -> set[str]:
+        """The workers that have running jobs."""
         with self._connections.reading() as connection:
             rows = connection.execute(
                 """
@@ -396,8 +480,7 @@ class SQLiteStore(Store):
                 """,
                 (self._number,),
             ).fetchall()
-        holders = {worker for (worker,) in rows}
-        return sorted(holders.difference(self._live.workers())) if holders else []
+        return {worker for (worker,) in rows}
 
     def purge(self, limit: int, before: float | None = None) -> list[str]:
         with self._connections.reading() as connection:
