@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from flask_backburner.clock import moment
-from flask_backburner.record import Released, State
+from flask_backburner.record import SUSPICIOUS, Released, State
 from flask_backburner.store.base import Claim, Presence, Store, WorkerInfo
-from support.stores import DONE, JITTER, NOON, FakeClock, Home, add, claim, counted, settle
+from support.stores import (
+    DONE,
+    JITTER,
+    NOON,
+    FakeClock,
+    Home,
+    add,
+    claim,
+    counted,
+    crash,
+    settle,
+)
 
 
 def test_a_living_worker_is_never_rescued(
@@ -44,7 +57,7 @@ def test_a_rescued_job_runs_again_within_half_a_second(home: Home, store: Store)
     home.kill(dying)
     store.rescue()
     home.clock.move(JITTER)
-    assert claim(store, store.join()) == [Claim("a", 2, "task", "default", 2, b"[]")]
+    assert claim(store, store.join()) == [Claim("a", 2, "task", "default", 2, b"[]", crashes=1)]
 
 
 def test_a_job_that_had_not_started_is_not_blamed(home: Home, store: Store) -> None:
@@ -85,19 +98,36 @@ def test_a_job_with_a_cancel_asked_is_cancelled_by_its_rescue(home: Home, store:
 
 def test_after_three_rescues_a_job_is_lost(home: Home, store: Store) -> None:
     add(store, "a")
-    for crash in (1, 2, 3, 4):
-        dying = store.join()
-        dying.started(claim(store, dying)[0])
-        home.kill(dying)
-        assert len(store.rescue()) == 1
-        assert store.get("a").crashes == crash
-        home.clock.move(JITTER)
+    for crashes in (1, 2, 3, 4):
+        crash(home, store, alone=crashes > SUSPICIOUS)
+        assert store.get("a").crashes == crashes
     record = store.get("a")
-    assert (record.state, record.attempt) == (State.FAILED, 4)
+    assert (record.state, record.attempt, record.fence) == (State.FAILED, 4, 4)
     assert record.fault is not None
     assert record.fault.code == "lost"
-    assert claim(store, store.join()) == []
+    assert claim(store, store.join()) == claim(store, store.join(), alone=True) == []
     assert store.counters() == counted(store) == {("default", State.FAILED): 1}
+
+
+@pytest.mark.parametrize("rescues", [0, 1])
+def test_a_job_is_lost_after_as_many_crashes_as_are_forgiven(
+    home: Home, store: Store, rescues: int
+) -> None:
+    add(store, "a", rescues=rescues)
+    for _ in range(rescues):
+        crash(home, store)
+        assert store.get("a").state is State.QUEUED
+    crash(home, store)
+    record = store.get("a")
+    assert (record.state, record.crashes) == (State.FAILED, rescues + 1)
+    assert record.fault is not None
+    assert record.fault.code == "lost"
+
+
+def test_a_crash_uses_up_no_retry(home: Home, store: Store) -> None:
+    add(store, "a", retries=2)
+    crash(home, store)
+    assert (store.get("a").failures, store.get("a").retries_left) == (0, 2)
 
 
 def test_a_rescue_happens_once(home: Home, store: Store, another: Callable[[], Store]) -> None:

@@ -31,11 +31,21 @@ class FakeClock(Clock):
 
     def __init__(self) -> None:
         self.at = NOON
+        self.passed = 0.0
 
     def now(self) -> float:
         return self.at
 
+    def monotonic(self) -> float:
+        return self.passed
+
     def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += seconds
+        self.passed += seconds
+
+    def set_forward(self, seconds: float) -> None:
+        """Let somebody set the clock, or the machine sleep: no time passes."""
         self.at += seconds
 
 
@@ -121,9 +131,11 @@ def claim(
     *,
     queues: Collection[str] | None = None,
     tasks: Collection[str] = ("task",),
+    alone: bool = False,
 ) -> list[Claim]:
     """Claim what there is room for."""
-    return list(store.turn(presence, room=room, queues=queues, tasks=tasks).claimed)
+    turn = store.turn(presence, room=room, queues=queues, tasks=tasks, alone=alone)
+    return list(turn.claimed)
 
 
 def settle(store: Store, presence: Presence | None, claim: Claim, outcome: Outcome) -> list[Claim]:
@@ -137,6 +149,17 @@ def finish(
     """A job that was added, claimed and settled."""
     add(store, id, **options)
     settle(store, presence, claim(store, presence)[0], outcome)
+
+
+def crash(home: Home, store: Store, *, alone: bool = False) -> Claim:
+    """A worker dies in the middle of the next job, which is then rescued and may run again."""
+    dying = store.join()
+    (held,) = claim(store, dying, 1, alone=alone)
+    assert dying.started(held)
+    home.kill(dying)
+    assert store.rescue() == [held.id]
+    home.clock.move(JITTER)
+    return held
 
 
 def driven(id: str) -> Claim:
