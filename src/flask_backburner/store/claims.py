@@ -29,7 +29,6 @@ class Wish(Struct, frozen=True):
     ``alone`` are the suspicious jobs, and only those.
     """
 
-    namespace: int
     room: int
     queues: Collection[str] | None
     tasks: Collection[str]
@@ -47,11 +46,11 @@ class Wish(Struct, frozen=True):
         )
 
 
-def any_work(connection: sqlite3.Connection, wish: Wish, now: float) -> bool:
+def any_work(connection: sqlite3.Connection, namespace: int, wish: Wish, now: float) -> bool:
     """Whether a claim would find anything; a read only, so that idle workers never write."""
     if wish.room <= 0:
         return False
-    return _due(connection, wish.namespace, now) or bool(_wanted(connection, wish))
+    return _due(connection, namespace, now) or bool(_wanted(connection, namespace, wish))
 
 
 def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
@@ -59,7 +58,7 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     if wish.room <= 0:
         return ()
     _make_ready(tx)
-    kinds = _wanted(tx.connection, wish)
+    kinds = _wanted(tx.connection, tx.namespace, wish)
     if not kinds:
         return ()
     places = line.first(tx.connection, tx.namespace, kinds, wish.room, wish.ready)
@@ -81,7 +80,7 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():
         tx.count(queue, State.QUEUED, State.RUNNING, jobs)
-    return tuple(Claim(*claimed, saved=_saved(tx, seq, claimed[4])) for _, seq, *claimed in rows)
+    return tuple(Claim(*row[2:], _saved(tx, seq=row[1], attempt=row[6])) for row in rows)
 
 
 def _saved(tx: Transaction, seq: int, attempt: int) -> tuple[tuple[str, bytes], ...]:
@@ -91,11 +90,9 @@ def _saved(tx: Transaction, seq: int, attempt: int) -> tuple[tuple[str, bytes], 
     return tuple(tx.rows("SELECT key, data FROM saved WHERE seq = ? ORDER BY key", (seq,)))
 
 
-def _wanted(connection: sqlite3.Connection, wish: Wish) -> list[line.Kind]:
-    kinds = [
-        kind for kind in line.kinds(connection, wish.namespace, wish.ready) if wish.takes(*kind)
-    ]
-    paused = paused_queues(connection, wish.namespace) if kinds else ()
+def _wanted(connection: sqlite3.Connection, namespace: int, wish: Wish) -> list[line.Kind]:
+    kinds = [kind for kind in line.kinds(connection, namespace, wish.ready) if wish.takes(*kind)]
+    paused = paused_queues(connection, namespace) if kinds else ()
     return [(queue, task) for queue, task in kinds if queue not in paused]
 
 

@@ -380,11 +380,11 @@ class SQLiteStore(Store):
         assert isinstance(presence, FilePresence)
         with translated(self.path):
             presence.restore()
-        wish = claims.Wish(self._number, min(room, presence.capacity), queues, tasks, alone)
+        wish = claims.Wish(min(room, presence.capacity), queues, tasks, alone)
         if not settled and not reports and not presence.undelivered:
             with self._connections.reading() as connection:
                 cancelling = claims.cancelling(connection, presence.worker)
-                if not claims.any_work(connection, wish, self.now()):
+                if not claims.any_work(connection, self._number, wish, self.now()):
                     return Turn(cancelling=cancelling)
         with self._transaction() as tx:
             refused = write_reports(tx, reports)
