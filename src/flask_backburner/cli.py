@@ -55,7 +55,7 @@ def worker(
     logger.info(
         "Serving %s of %s, %d jobs at a time; tasks: %s",
         "all queues" if chosen is None else "the queues " + ", ".join(sorted(chosen)),
-        installation.settings.path,
+        installation.settings.place,
         threads or installation.settings.threads,
         ", ".join(sorted(installation.tasks)) or "none",
     )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import SplitResult, quote, urlsplit
 
 from flask import Flask
 from msgspec import Struct
@@ -19,16 +19,24 @@ from .store.base import Keeping
 
 PREFIX = "BACKBURNER_"
 SQLITE = "sqlite:///"
+REDIS = ("redis", "rediss")
+BROKERS = (*REDIS, "amqp", "amqps")
 MOST_SECONDS = 1e9
 _PATH = re.compile(r"[^?#\0]+")
 _URL_PATH = re.compile(r"(/[^/<>?#\s]+)+/?")
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """What an app's configuration says; times are in seconds."""
+    """What an app's configuration says; times are in seconds.
+
+    The store is the file at ``path``, unless ``redis`` is the URL of another. ``broker`` is
+    Celery's, none for the local engine.
+    """
 
     path: str
-    engine: Literal["auto", "local"]
+    redis: str | None
+    engine: Literal["local", "celery"]
+    broker: str | None
     name: str
     worker: Literal["auto", "process", "threads", "external"]
     app: str | None
@@ -50,6 +58,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     submit: tuple[str, ...]
     max_streams: int | None
     max_wait: float
+
+    @property
+    def place(self) -> str:
+        """Where the store is, in words for people and to be compared; without a password."""
+        return self.path if self.redis is None else without_password(self.redis)
 
 
 class Key(Struct, frozen=True):
@@ -151,21 +164,64 @@ def _url_prefix(key: str, value: Any) -> str | None:
     return value.rstrip("/")
 
 
-_FILES = "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////folder/file.db'"
+_FILES = (
+    "'sqlite:///file.db' (a file in the instance folder), 'sqlite:////folder/file.db' or "
+    "'redis://host:6379/0'"
+)
 
 
 def _url(key: str, value: Any) -> str:
+    if _server(value, REDIS):
+        return str(value)
     path = value.removeprefix(SQLITE) if isinstance(value, str) else value
     if path == ":memory:":
         raise _refuse(key, value, f"{_FILES}: a store in memory cannot be shared with a worker")
     if path == value or not path or path.endswith("/") or not _PATH.fullmatch(path):
-        raise _refuse(key, value, _FILES)
+        raise _refuse(key, _shown(value), _FILES)
     return str(value)
+
+
+def _broker_url(key: str, value: Any) -> str | None:
+    if value is None or _server(value, BROKERS):
+        return None if value is None else str(value)
+    raise _refuse(key, _shown(value), "'redis://host:6379/0' or 'amqp://user:password@host:5672//'")
+
+
+def _server(value: Any, schemes: tuple[str, ...]) -> bool:
+    """Whether it is the URL of a server; of Redis, with the number of a database or without."""
+    parts = _parts(value)
+    if parts is None or parts.scheme not in schemes or not parts.hostname:
+        return False
+    return parts.scheme not in REDIS or re.fullmatch(r"/?|/\d+", parts.path) is not None
+
+
+def _parts(value: Any) -> SplitResult | None:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        _ = parts and parts.port  # looked at only when asked for
+    except ValueError:
+        return None
+    return parts
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be logged."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return parts._replace(
+        netloc=f"{parts.username or ''}:***@{parts.netloc.rpartition('@')[2]}"
+    ).geturl()
+
+
+def _shown(value: Any) -> Any:
+    return value if _parts(value) is None else without_password(value)
 
 
 KEYS: Mapping[str, Key] = {
     "BACKBURNER_URL": Key("sqlite:///backburner.db", _url),
-    "BACKBURNER_ENGINE": Key("auto", _one_of("auto", "local")),
+    "BACKBURNER_ENGINE": Key("auto", _one_of("auto", "local", "celery")),
+    "BACKBURNER_BROKER_URL": Key(None, _broker_url),
     "BACKBURNER_NAME": Key(None, _text),
     "BACKBURNER_WORKER": Key("auto", _one_of("auto", "process", "threads", "external")),
     "BACKBURNER_APP": Key(None, _text),
@@ -201,10 +257,16 @@ def read_settings(app: Flask) -> Settings:
         key: known.read(key, app.config.get(key, known.default)) for key, known in KEYS.items()
     }
     name = values["BACKBURNER_NAME"] or app.name
-    path = os.path.join(app.instance_path, values["BACKBURNER_URL"].removeprefix(SQLITE))
+    url = values["BACKBURNER_URL"]
+    redis = None if url.startswith(SQLITE) else url
+    file = "backburner" if redis else url.removeprefix(SQLITE)
+    path = os.path.join(app.instance_path, file)
+    engine = _engine(values["BACKBURNER_ENGINE"], redis)
     return Settings(
         path=path,
-        engine=values["BACKBURNER_ENGINE"],
+        redis=redis,
+        engine=engine,
+        broker=(values["BACKBURNER_BROKER_URL"] or redis) if engine == "celery" else None,
         name=name,
         worker=values["BACKBURNER_WORKER"],
         app=values["BACKBURNER_APP"],
@@ -239,6 +301,17 @@ def read_settings(app: Flask) -> Settings:
         max_streams=values["BACKBURNER_MAX_STREAMS"],
         max_wait=values["BACKBURNER_MAX_WAIT"],
     )
+
+
+def _engine(chosen: str, redis: str | None) -> Literal["local", "celery"]:
+    if chosen == "celery" and redis is None:
+        raise ConfigError(
+            "BACKBURNER_ENGINE",
+            "BACKBURNER_ENGINE is 'celery', whose workers may run on other machines, but the "
+            "store is a file on this one. Set BACKBURNER_URL to 'redis://host:6379/0', or leave "
+            "BACKBURNER_ENGINE as it was.",
+        )
+    return "celery" if chosen == "celery" or (chosen == "auto" and redis) else "local"
 
 
 def _package(app: Flask) -> str:

@@ -71,7 +71,7 @@ def load(letter: Letter) -> Installation:
     # A script that calls app.run() outside `if __name__ == "__main__"` must not start a server.
     os.environ["FLASK_RUN_FROM_CLI"] = "true"
     installation = installation_of(_load_app(letter.address))
-    found = (installation.settings.path, installation.settings.name)
+    found = (installation.settings.place, installation.settings.name)
     if found != (letter.store, letter.name):
         raise WrongApp(
             f"It has the store {found[0]} and the name {found[1]!r}, but the web process has "

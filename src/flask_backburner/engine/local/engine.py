@@ -24,7 +24,7 @@ class LocalEngine(Engine):
         settings = installation.settings
         self._installation = installation
         self._told = settings.app or command_line_address()
-        self._caller = Caller(runtime_folder(settings.path, settings.name))
+        self._caller = Caller(runtime_folder(settings.place, settings.name))
         self._lock = threading.Lock()
         self._started = False
         self._owner: Owner | None = None

@@ -98,7 +98,7 @@ class Owner:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         settings = self._installation.settings
-        letter = Letter(self._address, settings.path, settings.name)
+        letter = Letter(self._address, settings.place, settings.name)
         with _forking:
             end, self._leash = os.pipe()
         try:

@@ -7,14 +7,15 @@ import time
 from collections.abc import Collection
 
 from ...context import capturing_logs
-from ...errors import JobCancelled, JobReleased
+from ...errors import JobCancelled
 from ...installation import Installation
 from ...runner import run_job
 from ...store.base import Claim, Presence, Report, Settlement, Turn
 from ...trouble import Trouble
 from ...upkeep import Upkeep
 from .notices import Notices
-from .pool import ThreadPool
+from .pool import Means
+from .threads import ThreadPool
 from .wakeup import Bell, runtime_folder
 
 REPORT_INTERVAL = 0.1
@@ -53,7 +54,7 @@ class Worker:
         self._burst = burst
         self._role = role
         self._poll = settings.poll
-        self._bell = Bell(runtime_folder(settings.path, settings.name))
+        self._bell = Bell(runtime_folder(settings.place, settings.name))
         if leash is not None:
             self._bell.watch(leash, lambda: self.stop(settings.grace))
         # A flag, no Event: a signal's handler must never wait for a lock.
@@ -101,12 +102,11 @@ class Worker:
         self._presence = presence
         self._notices = Notices(self._installation)
         self._upkeep = Upkeep(self._store, self._installation.files, self._notices.rescued)
+        means = Means(
+            self._began, self._commit, self._bell.ring, self._timeout, self._installation.files
+        )
         self._pool = ThreadPool(
-            self._threads,
-            lambda running: run_job(self._installation, running),
-            self._began,
-            self._bell.ring,
-            self._installation.files,
+            self._threads, means, lambda running: run_job(self._installation, running)
         )
         # Flask adds its own handler only where it finds none: let it look before ours is there.
         _ = self._installation.app.logger
@@ -127,6 +127,14 @@ class Worker:
         if held:
             self._notices.started(claim)
         return held
+
+    def _commit(self, report: Report) -> bool:
+        """Called by a job's thread."""
+        return not self._store.turn(None, reports=[report]).refused
+
+    def _timeout(self, task: str) -> float | None:
+        known = self._installation.tasks.get(task)
+        return None if known is None else known.timeout
 
     def _work(self) -> None:
         while not self._stopping:
@@ -162,7 +170,7 @@ class Worker:
         settled, self._settled = self._settled, []
         reports, self._reports = self._reports, []
         self._pool.take(turn.claimed)
-        self._pool.interrupt((claim.id for claim in turn.refused), JobReleased)
+        self._pool.let_go(turn.refused)
         self._pool.interrupt(turn.cancelling, JobCancelled)
         self._notices.recorded(settled, reports, turn.refused)
         return turn
@@ -177,6 +185,7 @@ class Worker:
         if now - self._reported_at >= REPORT_INTERVAL and not self._reports:
             self._reported_at = now
             self._reports += self._pool.reports()
+            self._reports += self._pool.enforce(now)
         self._reports += last_words
 
     def _judge_speed(self, finished: int) -> None:
