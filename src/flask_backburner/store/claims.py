@@ -80,7 +80,7 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():
         tx.count(queue, State.QUEUED, State.RUNNING, jobs)
-    return tuple(Claim(*row[2:], _saved(tx, seq=row[1], attempt=row[6])) for row in rows)
+    return tuple(Claim(*(*row[2:], _saved(tx, row[1], row[6]))) for row in rows)
 
 
 def _saved(tx: Transaction, seq: int, attempt: int) -> tuple[tuple[str, bytes], ...]:
