@@ -75,6 +75,7 @@ LAYERS = [
     "engine.local.address",
     "engine.local.wakeup",
     "engine.local.pool",
+    "engine.local.threads",
     "engine.local.notices",
     "engine.local.worker",
     "engine.local.child",

@@ -1,60 +1,67 @@
-"""The threads of a worker, and the jobs in its hands."""
+"""Pool: jobs in a worker's hands, and what becomes of those that wait, run and are told."""
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
-from ...codec.shown import show_error
-from ...context import RunningJob, storable
-from ...errors import JobCancelled, JobInterrupted, JobReleased
+from ...errors import JobCancelled, JobInterrupted, JobReleased, JobTimedOut
 from ...files import FileFolder
-from ...record import Cancelled, Failed, Fault, Outcome, Released
+from ...record import Cancelled, Outcome, Released
+from ...running import Commit, RunningJob
 from ...store.base import Claim, Report, Settlement
 
-Run = Callable[[RunningJob], Outcome]
-Begin = Callable[[Claim], bool]
+STOP_SECONDS = 5.0
+"""So long a job that was told to stop may take; then it is overdue."""
 
 
-class ThreadPool:
-    """Runs claimed jobs in threads.
+@dataclass(frozen=True)
+class Means:
+    """What a pool has from its worker; each may be called from any thread.
 
-    All but the threads' own work is done by the worker's loop, so that only a queue in and a
-    queue out are shared.
+    ``begin`` notes that a claim's function is about to be called; false if it is held no more.
+    ``commit`` records a report before it returns; false if it was refused. ``ring`` wakes the
+    worker's loop. ``timeout`` is a task's, in seconds.
     """
 
-    def __init__(
-        self, threads: int, run: Run, begin: Begin, ring: Callable[[], None], files: FileFolder
-    ) -> None:
-        self.size = threads
-        self._run = run
-        self._begin = begin
-        self._ring = ring
-        self._files = files
-        self._ring_below = 0
-        self._held: dict[str, RunningJob] = {}
-        # Looked up late: gevent puts queues of its own here, which let others run.
-        self._waiting: queue.SimpleQueue[RunningJob | None] = queue.SimpleQueue()
+    begin: Callable[[Claim], bool]
+    commit: Commit
+    ring: Callable[[], None]
+    timeout: Callable[[str], float | None]
+    files: FileFolder
+
+
+class Pool(ABC):
+    """Runs claimed jobs, ``size`` of them at a time.
+
+    Its methods are called by the worker's loop only. What runs the jobs only calls ``_ended``,
+    which may be called from any thread, so that nothing but queues is shared.
+    """
+
+    def __init__(self, size: int, means: Means) -> None:
+        self.size = size
+        self._means = means
+        self._held: dict[tuple[str, int], RunningJob] = {}
         self._finished: deque[tuple[RunningJob, Outcome]] = deque()
-        self._threads = [
-            threading.Thread(target=self._serve, name=f"backburner-job-{number}", daemon=True)
-            for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._overdue: set[RunningJob] = set()
 
     @property
     def held(self) -> int:
-        """How many jobs are in the worker's hands: waiting for a thread, running, finished."""
+        """How many jobs are in the worker's hands: waiting for their turn, running, finished."""
         return len(self._held)
 
     @property
+    @abstractmethod
     def waiting(self) -> int:
-        """How many of them wait for a thread."""
-        return self._waiting.qsize()
+        """How many of them wait for their turn: nothing of theirs was called yet."""
+
+    @property
+    def room(self) -> int:
+        """How many more jobs could run now; negative when jobs wait."""
+        return self.size - len(self._held)
 
     @property
     def news_waits(self) -> bool:
@@ -62,29 +69,27 @@ class ThreadPool:
         return bool(self._finished)
 
     def take(self, claims: Iterable[Claim]) -> None:
-        """Run these jobs as soon as there is a thread for each."""
+        """Run these jobs as soon as there is room for each."""
         for claim in claims:
-            running = self._held[claim.id] = RunningJob(claim, self._files)
-            self._waiting.put(running)
-        # Early enough that the threads have work left while the loop fetches more.
-        self._ring_below = self.waiting // 2
+            running = RunningJob(claim, self._means.files, self._means.commit)
+            self._held[claim.id, claim.fence] = running
+            self._accept(running)
 
-    def _serve(self) -> None:
-        while (running := self._waiting.get()) is not None:
-            try:
-                outcome = self._outcome(running)
-            except BaseException as error:  # a thread outlives whatever the app's own code does
-                outcome = Failed(Fault("error", storable(show_error(error))))
-            self._finished.append((running, outcome))
-            if self._waiting.qsize() <= self._ring_below:
-                self._ring()
+    @abstractmethod
+    def _accept(self, running: RunningJob) -> None:
+        """Put a job that was just taken in line."""
 
-    def _outcome(self, running: RunningJob) -> Outcome:
-        if running.interrupt is JobCancelled:
+    def _not_begun(self, running: RunningJob) -> Outcome | None:
+        """Why the job is not to begin, if so; otherwise it is noted as begun."""
+        if running.interrupt is not None and issubclass(running.interrupt, JobCancelled):
             return Cancelled()
-        if running.interrupt is JobReleased or not self._begin(running.claim):
+        if running.interrupt is not None or not self._means.begin(running.claim):
             return Released(started=False)
-        return self._run(running)
+        return None
+
+    def _ended(self, running: RunningJob, outcome: Outcome) -> None:
+        """A job's attempt is over. Callable from any thread; does not ring."""
+        self._finished.append((running, outcome))
 
     def reports(self) -> list[Report]:
         """What is new of the jobs that run."""
@@ -95,45 +100,101 @@ class ThreadPool:
         settled, reports = [], []
         while self._finished:
             running, outcome = self._finished.popleft()
-            if self._held.get(running.claim.id) is running:
-                del self._held[running.claim.id]
-            settled.append(Settlement(running.claim, outcome))
+            claim = running.claim
+            if self._held.pop((claim.id, claim.fence), None) is None:
+                continue  # it was handed back meanwhile
+            if running in self._overdue:
+                self._overdue.remove(running)
+                self._came_back(running)
+            settled.append(Settlement(claim, outcome))
             report = running.news()
             if report:
                 reports.append(report)
         return settled, reports
 
-    def interrupt(self, ids: Iterable[str], how: type[JobInterrupted]) -> None:
-        """Stop these jobs at their next progress call."""
-        for id in ids:
-            running = self._held.get(id)
-            if running is not None and running.interrupt is None:
-                running.interrupt = how
+    def interrupt(self, ids: Collection[str], how: type[JobInterrupted]) -> None:
+        """Tell these jobs to stop; one that was told before is not told again."""
+        if ids:
+            for running in list(self._held.values()):
+                if running.claim.id in ids:
+                    self._interrupt(running, how)
 
-    def hand_back_waiting(self) -> list[Settlement]:
-        """Take the jobs that no thread has begun out of the line."""
-        back: list[Settlement] = []
-        while True:
-            try:
-                running = self._waiting.get_nowait()
-            except queue.Empty:
-                return back
+    def let_go(self, claims: Iterable[Claim]) -> None:
+        """Tell those of the jobs to stop whose claim is not this worker's any more."""
+        for claim in claims:
+            running = self._held.get((claim.id, claim.fence))
             if running is not None:
-                del self._held[running.claim.id]
-                back.append(Settlement(running.claim, Released(started=False)))
+                self._interrupt(running, JobReleased)
+
+    def interrupt_all(self, how: type[JobInterrupted]) -> None:
+        """Tell all to stop that were not told before."""
+        for running in list(self._held.values()):
+            self._interrupt(running, how)
+
+    def _interrupt(self, running: RunningJob, how: type[JobInterrupted]) -> None:
+        if running.interrupt is None:
+            running.told_at = time.monotonic()
+            running.interrupt = how
+            self._told(running)
+
+    @abstractmethod
+    def _told(self, running: RunningJob) -> None:
+        """Reach a job that was just told to stop where it does not look by itself."""
+
+    def enforce(self, now: float) -> list[Report]:
+        """Tell the jobs whose time is up to stop, and report those that were told in vain.
+
+        ``now`` is a monotonic time.
+        """
+        reports = []
+        for running in list(self._held.values()):
+            if running.interrupt is None:
+                if self._timed_out(running, now):
+                    self._interrupt(running, JobTimedOut)
+            elif self._is_late(running, now):
+                self._overdue.add(running)
+                self._gone_astray(running)
+                if running.interrupt is not JobReleased:
+                    reports.append(Report(running.claim, overdue=True))
+        return reports
+
+    def _timed_out(self, running: RunningJob, now: float) -> bool:
+        if not running.began_at:
+            return False
+        timeout = self._means.timeout(running.claim.task)
+        return timeout is not None and now - running.began_at > timeout
+
+    def _is_late(self, running: RunningJob, now: float) -> bool:
+        running.told_at = running.told_at or now  # a job may find out by itself
+        late = running.began_at and now - running.told_at > STOP_SECONDS
+        return bool(late) and running not in self._overdue
+
+    @abstractmethod
+    def _gone_astray(self, running: RunningJob) -> None:
+        """A job was told to stop ``STOP_SECONDS`` ago and has not; called once for each."""
+
+    @abstractmethod
+    def _came_back(self, running: RunningJob) -> None:
+        """A job that had gone astray has ended after all."""
+
+    @abstractmethod
+    def hand_back_waiting(self) -> list[Settlement]:
+        """Take the jobs that have not begun out of the line."""
+
+    def _back_in_line(self, running: RunningJob) -> Settlement:
+        """Give up a job that has not begun."""
+        del self._held[running.claim.id, running.claim.fence]
+        return Settlement(running.claim, Released(started=False))
 
     def hand_back_running(self) -> list[Settlement]:
         """Give up the jobs that run: they stop when they can, and nothing more is heard."""
-        claims = [running.claim for running in self._held.values()]
-        self.interrupt(list(self._held), JobReleased)
+        self.interrupt_all(JobReleased)
+        back = [Settlement(running.claim, Released()) for running in self._held.values()]
         self._held.clear()
         self._finished.clear()
-        return [Settlement(claim, Released()) for claim in claims]
+        self._overdue.clear()
+        return back
 
+    @abstractmethod
     def close(self, patience: float) -> None:
-        """End the threads; one that is in a job ends with it, or with the process."""
-        deadline = time.monotonic() + patience
-        for _ in self._threads:
-            self._waiting.put(None)
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        """End what the pool started, waiting so many seconds at most. Repeatable."""

@@ -1,0 +1,129 @@
+"""ThreadPool: runs ordinary jobs in threads of the worker's process."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from ...codec.shown import show_error
+from ...record import Failed, Fault, Outcome, Released, Retry
+from ...running import RunningJob, storable
+from ...store.base import Claim, Settlement
+from .pool import STOP_SECONDS, Means, Pool
+
+Run = Callable[[RunningJob], Outcome]
+
+logger = logging.getLogger("flask_backburner")
+
+
+class ThreadPool(Pool):
+    """Runs claimed jobs in threads.
+
+    A thread cannot be ended: while a job that was told to stop does not, another thread takes
+    the place of its own, for at most ``size`` such jobs at a time.
+    """
+
+    def __init__(self, size: int, means: Means, run: Run) -> None:
+        super().__init__(size, means)
+        self._run = run
+        self._ring_below = 0
+        self._replaced: set[RunningJob] = set()
+        # Looked up late: gevent puts queues of its own here, which let others run.
+        self._line: queue.SimpleQueue[RunningJob | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        for _ in range(size):
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(
+            target=self._serve, name=f"backburner-job-{len(self._threads)}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    @property
+    def waiting(self) -> int:
+        return self._line.qsize()
+
+    @property
+    def room(self) -> int:
+        return super().room + len(self._replaced)
+
+    def take(self, claims: Iterable[Claim]) -> None:
+        super().take(claims)
+        # Early enough that the threads have work left while the loop fetches more.
+        self._ring_below = self.waiting // 2
+
+    def _accept(self, running: RunningJob) -> None:
+        self._line.put(running)
+
+    def _serve(self) -> None:
+        while (running := self._line.get()) is not None:
+            try:
+                outcome = self._outcome(running)
+            except BaseException as error:  # a thread outlives whatever the app's own code does
+                outcome = Failed(Fault("error", storable(show_error(error))))
+            self._ended(running, outcome)
+            if self._line.qsize() <= self._ring_below:
+                self._means.ring()
+
+    def _outcome(self, running: RunningJob) -> Outcome:
+        outcome = self._not_begun(running) or self._run(running)
+        if isinstance(outcome, Failed | Retry) and _process_ends():
+            return Released()  # at exit Python refuses new threads, which is not the job's fault
+        return outcome
+
+    def _told(self, running: RunningJob) -> None:
+        """It finds out at its next progress call."""
+
+    def _gone_astray(self, running: RunningJob) -> None:
+        if len(self._replaced) < self.size:
+            self._replaced.add(running)
+            self._start_thread()
+            return
+        logger.error(
+            "Job %s (%s) was told to stop %.0f s ago and keeps its thread, and so do %d others: "
+            "no other thread is started for it, so fewer jobs run. Call "
+            "current_job.check_cancelled() in the task's loops, or make it "
+            "@tasks.task(process=True), whose process can be ended.",
+            running.claim.id,
+            running.claim.task,
+            STOP_SECONDS,
+            len(self._replaced),
+        )
+
+    def _came_back(self, running: RunningJob) -> None:
+        if running in self._replaced:
+            self._replaced.remove(running)
+            self._line.put(None)
+
+    def hand_back_waiting(self) -> list[Settlement]:
+        line = self._emptied_line()
+        for _ in range(line.count(None)):
+            self._line.put(None)
+        return [self._back_in_line(running) for running in line if running is not None]
+
+    def _emptied_line(self) -> list[RunningJob | None]:
+        line: list[RunningJob | None] = []
+        while True:
+            try:
+                line.append(self._line.get_nowait())
+            except queue.Empty:
+                return line
+
+    def close(self, patience: float) -> None:
+        """End the threads; one that is in a job ends with it, or with the process."""
+        deadline = time.monotonic() + patience
+        for _ in self._threads:
+            self._line.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _process_ends() -> bool:
+    """Whether the interpreter is on its way out, while a worker lives in its threads."""
+    return not threading.main_thread().is_alive()
