@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from flask_backburner.clock import moment
-from flask_backburner.errors import QueueFull
+from flask_backburner.errors import AliasTaken, JobNotFound, QueueFull
 from flask_backburner.record import Progress, State
 from flask_backburner.store.base import Presence, Store
-from support.stores import NOON, FakeClock, add, claim, job
+from support.stores import KEEPING, NOON, FakeClock, add, claim, counted, finish, job
 
 
 def test_an_added_job_is_queued(store: Store) -> None:
@@ -68,3 +68,60 @@ def test_a_job_with_a_time_waits_for_it(store: Store, worker: Presence, clock: F
 def test_a_job_whose_time_is_past_may_run_at_once(store: Store, worker: Presence) -> None:
     add(store, "a", run_at=NOON - 10)
     assert [each.id for each in claim(store, worker)] == ["a"]
+
+
+def test_a_job_is_found_by_its_callers_own_id(store: Store) -> None:
+    store.add([job("a", alias="order-1"), job("b", alias="order-2"), job("c")], limit=3)
+    assert [store.named("order-1"), store.named("order-2")] == ["a", "b"]
+    for unknown in ("order-3", "a", ""):
+        with pytest.raises(JobNotFound):
+            store.named(unknown)
+
+
+def test_an_id_of_the_callers_own_is_given_once(store: Store) -> None:
+    store.add([job("a", alias="order-1")], limit=9)
+    with pytest.raises(AliasTaken, match="There is a job with the id 'order-1' already") as taken:
+        store.add([job("b"), job("c", alias="order-1"), job("d")], limit=9)
+    assert taken.value.alias == "order-1"
+    assert store.named("order-1") == "a"
+    assert [record.id for record in store.find()] == ["a"]
+    assert store.counters() == counted(store) == {("default", State.QUEUED): 1}
+
+
+def test_one_id_of_the_callers_own_for_two_jobs_adds_none(store: Store) -> None:
+    with pytest.raises(AliasTaken) as taken:
+        store.add([job("a", alias="order-1"), job("b", alias="order-1")], limit=9)
+    assert taken.value.alias == "order-1"
+    assert store.find() == []
+    assert store.counters() == {}
+    add(store, "c", alias="order-1")
+    assert store.named("order-1") == "c"
+
+
+def test_an_id_of_the_callers_own_stays_taken_when_the_job_is_over(
+    store: Store, worker: Presence
+) -> None:
+    finish(store, worker, "a", alias="order-1")
+    with pytest.raises(AliasTaken):
+        add(store, "b", alias="order-1")
+    assert store.named("order-1") == "a"
+
+
+def test_an_id_of_the_callers_own_is_free_when_its_job_is_forgotten(
+    store: Store, worker: Presence, clock: FakeClock
+) -> None:
+    finish(store, worker, "a", alias="order-1")
+    clock.move(KEEPING.done)
+    store.purge(1)
+    with pytest.raises(JobNotFound):
+        store.named("order-1")
+    add(store, "b", alias="order-1")
+    assert store.named("order-1") == "b"
+
+
+def test_a_job_tells_its_retries_and_until_when_it_must_begin(store: Store) -> None:
+    (record,) = store.add([job("a", retries=3, start_by=NOON + 60)], limit=1)
+    assert record == store.get("a")
+    assert (record.retries, record.failures, record.retries_left) == (3, 0, 3)
+    assert record.start_by == moment(NOON + 60)
+    assert not record.overdue

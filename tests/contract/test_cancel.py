@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_backburner.clock import moment
-from flask_backburner.record import Cancelled, State
+from flask_backburner.record import Cancelled, Outcome, State
 from flask_backburner.store.base import Presence, Store
 from support.stores import BROKEN, DONE, NOON, FakeClock, add, claim, counted, settle
 
@@ -46,7 +46,9 @@ def test_asking_again_changes_nothing(store: Store, worker: Presence) -> None:
 
 
 @pytest.mark.parametrize("outcome", [DONE, BROKEN])
-def test_a_job_that_is_over_stays_as_it_is(store: Store, worker: Presence, outcome: object) -> None:
+def test_a_job_that_is_over_stays_as_it_is(
+    store: Store, worker: Presence, outcome: Outcome
+) -> None:
     add(store, "a")
     (held,) = claim(store, worker)
     settle(store, worker, held, outcome)

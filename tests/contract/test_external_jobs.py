@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flask_backburner.clock import moment
-from flask_backburner.record import Cancelled, Progress, Released, State
+from flask_backburner.record import Cancelled, Outcome, Progress, Released, State
 from flask_backburner.store.base import Presence, Report, Store
 from support.stores import BROKEN, DONE, NOON, FakeClock, add, claim, counted, driven, lines, settle
 
@@ -31,7 +31,7 @@ def test_an_external_job_is_never_claimed_or_rescued(store: Store, worker: Prese
     [(DONE, State.SUCCEEDED), (BROKEN, State.FAILED), (Cancelled(), State.CANCELLED)],
 )
 def test_an_external_job_ends_once(
-    store: Store, worker: Presence, outcome: object, state: State
+    store: Store, worker: Presence, outcome: Outcome, state: State
 ) -> None:
     add(store, "a", external=True)
     assert settle(store, worker, driven("a"), outcome) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flask_backburner.errors import JobForgotten, JobNotFound
-from flask_backburner.store.base import TOMBSTONES_KEPT, Presence, Store
-from support.stores import BROKEN, KEEPING, NOON, FakeClock, add, claim, counted, finish
+from flask_backburner.store.base import TOMBSTONES_KEPT, Presence, Report, Store
+from support.stores import BROKEN, KEEPING, NOON, FakeClock, add, claim, counted, finish, settle
 
 
 def test_a_job_past_its_time_is_forgotten_purged_or_not(
@@ -70,3 +70,16 @@ def test_a_tombstone_goes_in_the_end(store: Store, worker: Presence, clock: Fake
     with pytest.raises(JobNotFound) as unknown:
         store.get("a")
     assert type(unknown.value) is JobNotFound
+
+
+def test_what_a_forgotten_job_kept_is_forgotten_with_it(
+    store: Store, worker: Presence, clock: FakeClock
+) -> None:
+    add(store, "a")
+    (held,) = claim(store, worker)
+    store.turn(worker, reports=[Report(held, saved=(("one", b"1"),))])
+    settle(store, worker, held, BROKEN)
+    assert store.saved("a") == {"one": b"1"}
+    clock.move(KEEPING.failed)
+    store.purge(10)
+    assert store.saved("a") == {}

@@ -12,11 +12,13 @@ from flask_backburner.record import (
     Cancelled,
     JobFile,
     Line,
+    Outcome,
     Reason,
     Released,
     ResultKind,
     State,
     Succeeded,
+    Waiting,
 )
 from flask_backburner.store.base import (
     LINES_KEPT,
@@ -27,7 +29,19 @@ from flask_backburner.store.base import (
     Settlement,
     Store,
 )
-from support.stores import BROKEN, DONE, NOON, FakeClock, add, claim, counted, job, lines, settle
+from support.stores import (
+    AGAIN,
+    BROKEN,
+    DONE,
+    NOON,
+    FakeClock,
+    add,
+    claim,
+    counted,
+    job,
+    lines,
+    settle,
+)
 
 
 def test_an_unknown_job_is_not_found(store: Store) -> None:
@@ -99,7 +113,7 @@ def test_a_result_says_what_it_is(store: Store, worker: Presence) -> None:
 
 
 @pytest.mark.parametrize("outcome", [BROKEN, Cancelled(), Released()])
-def test_any_other_job_has_no_result(store: Store, worker: Presence, outcome: object) -> None:
+def test_any_other_job_has_no_result(store: Store, worker: Presence, outcome: Outcome) -> None:
     add(store, "a")
     (held,) = claim(store, worker)
     settle(store, worker, held, outcome)
@@ -193,6 +207,19 @@ def test_a_job_that_waits_says_why(store: Store, clock: FakeClock) -> None:
     assert now_served is not None
     assert now_served.reason is Reason.IN_LINE
     served.leave()
+
+
+def test_a_job_that_waits_for_its_next_attempt_says_so(
+    store: Store, worker: Presence, clock: FakeClock
+) -> None:
+    add(store, "a", retries=1)
+    settle(store, worker, claim(store, worker)[0], AGAIN)
+    clock.move(1)
+    assert store.waiting("a") == Waiting(Reason.RETRY, None, 4.0)
+    clock.move(4)
+    waiting = store.waiting("a")
+    assert waiting is not None
+    assert (waiting.reason, waiting.position) == (Reason.IN_LINE, 1)
 
 
 def test_only_a_queued_job_waits(store: Store, worker: Presence) -> None:

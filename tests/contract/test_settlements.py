@@ -7,11 +7,23 @@ from collections.abc import Callable
 import pytest
 
 from flask_backburner.clock import moment
-from flask_backburner.record import Cancelled, Fault, Progress, Released, ResultKind, State
+from flask_backburner.record import (
+    Cancelled,
+    Crashed,
+    Fault,
+    Outcome,
+    Progress,
+    Released,
+    ResultKind,
+    Retry,
+    State,
+)
 from flask_backburner.store.base import Claim, Presence, Report, Settlement, Store, Turn
 from support.stores import (
+    AGAIN,
     BROKEN,
     DONE,
+    ENDS,
     KEEPING,
     NOON,
     FakeClock,
@@ -52,7 +64,7 @@ def test_whole_numbers_and_fractions_of_progress_stay_what_they_are(
     ],
 )
 def test_a_settled_job_is_over(
-    store: Store, worker: Presence, clock: FakeClock, outcome: object, state: State, kept: float
+    store: Store, worker: Presence, clock: FakeClock, outcome: Outcome, state: State, kept: float
 ) -> None:
     add(store, "a")
     (held,) = claim(store, worker)
@@ -89,9 +101,9 @@ def test_a_turn_settles_and_claims_together(store: Store, worker: Presence) -> N
     assert [(each.id, each.fence) for each in turn.claimed] == [("a", 2), ("b", 1)]
 
 
-@pytest.mark.parametrize("outcome", [DONE, BROKEN, Cancelled(), Released(), Released(False)])
+@pytest.mark.parametrize("outcome", ENDS)
 def test_a_repeat_is_refused_and_changes_nothing(
-    store: Store, worker: Presence, outcome: object
+    store: Store, worker: Presence, outcome: Outcome
 ) -> None:
     add(store, "a")
     (held,) = claim(store, worker)
@@ -104,8 +116,10 @@ def test_a_repeat_is_refused_and_changes_nothing(
     assert store.counters() == counted(store)
 
 
-@pytest.mark.parametrize("outcome", [DONE, BROKEN, Cancelled(), Released()])
-def test_a_repeat_within_a_turn_is_refused(store: Store, worker: Presence, outcome: object) -> None:
+@pytest.mark.parametrize("outcome", ENDS)
+def test_a_repeat_within_a_turn_is_refused(
+    store: Store, worker: Presence, outcome: Outcome
+) -> None:
     add(store, "a", "b")
     first, second = claim(store, worker)
     entries = [Settlement(first, outcome), Settlement(first, outcome), Settlement(second, DONE)]
@@ -114,9 +128,9 @@ def test_a_repeat_within_a_turn_is_refused(store: Store, worker: Presence, outco
     assert store.counters() == counted(store)
 
 
-@pytest.mark.parametrize("outcome", [DONE, BROKEN, Cancelled(), Released(), Released(False)])
+@pytest.mark.parametrize("outcome", ENDS)
 def test_a_stale_fence_is_refused_and_changes_nothing(
-    store: Store, worker: Presence, another: Callable[[], Store], outcome: object
+    store: Store, worker: Presence, another: Callable[[], Store], outcome: Outcome
 ) -> None:
     add(store, "a", "b")
     stale, good = claim(store, worker)
@@ -163,9 +177,11 @@ def test_a_job_handed_back_unstarted_keeps_its_attempt(store: Store, worker: Pre
     assert claim(store, worker) == [Claim("a", 2, "task", "default", 1, b"[]")]
 
 
-@pytest.mark.parametrize("outcome", [Released(), Released(started=False), Cancelled()])
+@pytest.mark.parametrize(
+    "outcome", [Released(), Released(started=False), Cancelled(), Crashed(), AGAIN]
+)
 def test_a_job_handed_back_after_a_cancel_is_cancelled(
-    store: Store, worker: Presence, outcome: object
+    store: Store, worker: Presence, outcome: Outcome
 ) -> None:
     add(store, "a")
     (held,) = claim(store, worker)
@@ -185,3 +201,57 @@ def test_a_job_that_ends_in_spite_of_a_cancel_has_succeeded(store: Store, worker
 
 def test_an_idle_turn_is_empty(store: Store, worker: Presence) -> None:
     assert store.turn(worker, room=4, tasks=["task"]) == Turn()
+
+
+def test_a_job_that_does_not_stop_is_overdue(store: Store, worker: Presence) -> None:
+    add(store, "a")
+    (held,) = claim(store, worker)
+    assert not store.get("a").overdue
+    store.turn(worker, reports=[Report(held, overdue=True)])
+    record = store.get("a")
+    assert (record.overdue, record.state, record.version) == (True, State.RUNNING, 3)
+    store.turn(worker, reports=[Report(held, Progress(1, 2))])
+    assert store.get("a").overdue
+
+
+@pytest.mark.parametrize(
+    "outcome", [DONE, BROKEN, Cancelled(), Released(), Retry(Fault("timeout", "No")), Crashed()]
+)
+def test_a_job_that_has_stopped_is_overdue_no_more(
+    store: Store, worker: Presence, outcome: Outcome
+) -> None:
+    add(store, "a")
+    (held,) = claim(store, worker)
+    store.turn(worker, reports=[Report(held, overdue=True)])
+    settle(store, worker, held, outcome)
+    assert not store.get("a").overdue
+
+
+def test_whoever_holds_a_claim_may_speak_for_it(store: Store, worker: Presence) -> None:
+    add(store, "a")
+    (held,) = claim(store, worker)
+    turn = store.turn(None, reports=[Report(held, Progress(1, 2), lines("hello"))])
+    assert turn == Turn()
+    assert store.get("a").progress == Progress(1, 2)
+    assert settle(store, None, held, DONE) == []
+    assert store.get("a").state is State.SUCCEEDED
+    assert settle(store, worker, held, DONE) == [held]
+
+
+def test_who_holds_a_stale_claim_may_not(store: Store, worker: Presence) -> None:
+    add(store, "a")
+    (stale,) = claim(store, worker)
+    settle(store, None, stale, Released())
+    claim(store, worker)
+    before = store.get("a")
+    assert settle(store, None, stale, DONE) == [stale]
+    report = Report(stale, Progress(1, 1), saved=(("value:x", b"1"),))
+    assert store.turn(None, reports=[report]).refused == (stale,)
+    assert store.get("a") == before
+    assert store.saved("a") == {}
+
+
+def test_without_a_presence_nothing_is_claimed(store: Store) -> None:
+    add(store, "a")
+    assert store.turn(None, room=5, tasks=["task"]) == Turn()
+    assert store.get("a").state is State.QUEUED

@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from flask_backburner.clock import Clock, moment
-from flask_backburner.record import Failed, Fault, Line, Outcome, State, Succeeded
+from flask_backburner.record import (
+    Cancelled,
+    Crashed,
+    Failed,
+    Fault,
+    Line,
+    Outcome,
+    Released,
+    Retry,
+    State,
+    Succeeded,
+)
 from flask_backburner.store.base import Claim, Keeping, NewJob, Presence, Settlement, Store
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
@@ -24,6 +35,9 @@ KEEPING = Keeping(done=1000.0, failed=2000.0)
 JITTER = 0.5
 DONE = Succeeded(b"1")
 BROKEN = Failed(Fault("error", "It broke.", public=True, traceback="line 1"))
+AGAIN = Retry(Fault("error", "Not yet."), 5.0)
+ENDS = [DONE, BROKEN, AGAIN, Cancelled(), Crashed(), Released(), Released(started=False)]
+"""Each way in which an attempt can end."""
 
 
 class FakeClock(Clock):
