@@ -179,7 +179,7 @@ def test_a_child_that_finds_another_store_is_refused(
     )
     served = flask_run(serve, place, env={"FLASK_BACKBURNER_APP": "other:app"})
     assert ran_in(served) == served.pid
-    assert "and the name 'another', but the web process has" in served.output()
+    assert "and the name 'another', but the process that started it has" in served.output()
 
 
 # What starts nothing

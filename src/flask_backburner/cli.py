@@ -11,7 +11,8 @@ import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
-from .engine.local.child import WrongApp, end_of, installation_of, log_to_stderr
+from .engine.local.child import end_of
+from .engine.local.letter import WrongApp, installation_of, log_to_stderr
 from .engine.local.worker import Worker
 from .errors import ConfigError, StoreError
 from .installation import Installation

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from .clock import Clock
 from .context import RunningJob, capturing_logs
-from .engine.local.child import installation_of
+from .engine.local.letter import installation_of
 from .engine.local.notices import Notices
 from .errors import BackburnerError, JobFailed, JobInterrupted, JobReleased
 from .extension import Backburner

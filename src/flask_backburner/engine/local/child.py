@@ -6,40 +6,22 @@ input means that its owner is gone.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
 import traceback
-from importlib.machinery import SourceFileLoader
-from types import FrameType, ModuleType
+from types import FrameType
 
 import msgspec
-from flask import Flask
-from flask.cli import ScriptInfo, locate_app
-from flask.logging import default_handler
 
-from ...errors import BackburnerError
 from ...installation import Installation
-from .address import Address
+from .letter import HOW_TO_TELL, Letter, load, log_to_stderr
 from .worker import Worker
 
 ROLE = "embedded"
 EX_CONFIG = 78
 LAST_SECONDS = 2.0
-
-
-class Letter(msgspec.Struct, frozen=True):
-    """What a web process tells its child: the app, and how to be sure that it is the same."""
-
-    address: Address
-    store: str
-    name: str
-
-
-class WrongApp(BackburnerError):
-    """The address leads to no app, or to another one."""
 
 
 def main() -> int:
@@ -64,50 +46,6 @@ def _taken_input() -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     return leash
-
-
-def load(letter: Letter) -> Installation:
-    """The installation of the app in the letter. Raises ``WrongApp`` if it is not the owner's."""
-    # A script that calls app.run() outside `if __name__ == "__main__"` must not start a server.
-    os.environ["FLASK_RUN_FROM_CLI"] = "true"
-    installation = installation_of(_load_app(letter.address))
-    found = (installation.settings.place, installation.settings.name)
-    if found != (letter.store, letter.name):
-        raise WrongApp(
-            f"It has the store {found[0]} and the name {found[1]!r}, but the web process has "
-            f"{letter.store} and {letter.name!r}."
-        )
-    return installation
-
-
-def _load_app(address: Address) -> Flask:
-    if address.told:
-        return ScriptInfo(address.text, set_debug_flag=False).load_app()
-    module, _, name = address.text.partition(":")
-    if address.script:
-        _import_script(module, address.script)
-    return locate_app(module, name or None)
-
-
-def _import_script(name: str, path: str) -> None:
-    """Import a script as a module without a spec, like the ``__main__`` that it is elsewhere.
-
-    By the spec Flask would find another instance folder than in the web process.
-    """
-    module = sys.modules[name] = ModuleType(name)
-    module.__file__ = path
-    SourceFileLoader(name, path).exec_module(module)
-
-
-def installation_of(app: Flask) -> Installation:
-    """The app's installation. Raises ``WrongApp`` if it has none."""
-    try:
-        extension = app.extensions["backburner"]
-    except KeyError:
-        raise WrongApp("It does not use Flask-Backburner: init_app was not called.") from None
-    found = extension.installation(app)
-    assert isinstance(found, Installation)
-    return found
 
 
 def work(installation: Installation, leash: int) -> int:
@@ -138,22 +76,9 @@ def end_of(worker: Worker, installation: Installation) -> int:
     return status
 
 
-def log_to_stderr(app: Flask) -> None:
-    """What jobs log at level INFO and above, unless the app has set up logging otherwise."""
-    if logging.getLogger().hasHandlers():
-        return
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    app.logger.removeHandler(default_handler)  # or each line would be there twice
-
-
 def _complain(letter: Letter, error: BaseException) -> None:
     print(
-        f"The embedded worker cannot load the app {letter.address.text!r}: {error} "
-        "Set BACKBURNER_APP to its import string, such as 'shop:app' or 'shop:create_app()'; "
-        'an app made under `if __name__ == "__main__"` has none: make it at the top of the '
-        "module.",
+        f"The embedded worker cannot load the app {letter.address.text!r}: {error} {HOW_TO_TELL}",
         file=sys.stderr,
     )
     traceback.print_exception(error)

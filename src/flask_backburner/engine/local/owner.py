@@ -16,7 +16,8 @@ from ...errors import StoreError
 from ...installation import Installation
 from ...store.base import Store
 from .address import Address
-from .child import EX_CONFIG, Letter
+from .child import EX_CONFIG
+from .letter import letter_about
 
 ROLE = "owner"
 TRY_AGAIN = 0.25
@@ -97,8 +98,7 @@ class Owner:
         return child.wait()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        settings = self._installation.settings
-        letter = Letter(self._address, settings.place, settings.name)
+        letter = letter_about(self._installation, self._address)
         with _forking:
             end, self._leash = os.pipe()
         try:
