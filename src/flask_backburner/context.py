@@ -2,163 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import threading
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import ParamSpec, TypeVar, cast
+from typing import TypeVar
 
-from .clock import moment
 from .codec.shown import show
-from .errors import JobCancelled, JobInterrupted, NoCurrentJob
-from .files import FileFolder
-from .record import JobFile, Line, Progress
-from .store.base import LINES_KEPT, Claim, Report
+from .errors import JobCancelled, NoCurrentJob
+from .record import JobFile
+from .running import RUNNING, PlainCall
+from .running import RunningJob as RunningJob
+from .running import storable as storable
+from .store.base import Claim
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
-LINE_BYTES = 8 << 10
-NOTHING = (None, None, None, None)
-_CUT = "…"
 _MOST = 1 << 63
-
-
-class RunningJob:
-    """An attempt while it runs: written by the job's code, read by the worker's loop.
-
-    Each side only sets or reads single attributes, so no lock is needed: what the loop misses
-    now it finds at its next look.
-    """
-
-    __slots__ = (
-        "_attached",
-        "_files",
-        "_lines",
-        "_reported",
-        "claim",
-        "current",
-        "interrupt",
-        "message",
-        "phase",
-        "total",
-    )
-
-    def __init__(self, claim: Claim, files: FileFolder) -> None:
-        self.claim = claim
-        self._files = files
-        self._attached: deque[JobFile] = deque()
-        self.current: float | None = None
-        self.total: float | None = None
-        self.message: str | None = None
-        self.phase: str | None = None
-        self.interrupt: type[JobInterrupted] | None = None
-        self._lines: deque[Line] = deque(maxlen=LINES_KEPT)
-        self._reported: tuple[float | None, float | None, str | None, str | None] = NOTHING
-
-    def check(self) -> None:
-        """Where a cancel arrives."""
-        if self.interrupt is not None:
-            raise self.interrupt
-
-    def begin(self, total: float | None, message: str | None) -> None:
-        """Begin to count anew, from nothing."""
-        self.current, self.total = 0, total
-        if message is not None:
-            self.message = message
-
-    def write(self, level: str, text: str) -> None:
-        """Add a line to the log."""
-        self._lines.append(Line(moment(time.time()), storable(str(level)), storable(text)))
-
-    def attach(
-        self, source: bytes | str | os.PathLike[str], name: str | None, type: str | None
-    ) -> JobFile:
-        """Keep a copy of a file, to be reported once it is whole."""
-        file = self._files.attach(self.claim.id, source, name, type)
-        self._attached.append(file)
-        return file
-
-    def news(self) -> Report | None:
-        """What changed since this was asked last, for the worker to report."""
-        now = (self.current, self.total, self.message, self.phase)
-        changed = now != self._reported
-        if not (changed or self._lines or self._attached):
-            return None
-        self._reported = now
-        current, total, message, phase = now
-        message = None if message is None else storable(message)
-        return Report(
-            self.claim,
-            Progress(current, total, message, phase) if changed else None,
-            tuple(self._lines.popleft() for _ in range(len(self._lines))),
-            tuple(self._attached.popleft() for _ in range(len(self._attached))),
-        )
-
-
-def storable(text: str, size: int = LINE_BYTES) -> str:
-    """The text as a store takes it: at most so many bytes, all of them UTF-8."""
-    data = text[: size + 1].encode(errors="backslashreplace")
-    if len(data) <= size:
-        return data.decode()
-    return data[: size - len(_CUT.encode())].decode(errors="ignore") + _CUT
-
-
-_running: ContextVar[RunningJob] = ContextVar("flask_backburner.running")
-
-
-class Bound:
-    """Make this the current job of the calling thread."""
-
-    __slots__ = ("_running", "_token")
-
-    def __init__(self, running: RunningJob) -> None:
-        self._running = running
-
-    def __enter__(self) -> None:
-        self._token = _running.set(self._running)
-
-    def __exit__(self, *error: object) -> None:
-        _running.reset(self._token)
-
-
-class PlainCall(RunningJob):
-    """Stands for a job while a task is called like the function it is: reports go nowhere."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        super().__init__(Claim("", 0, "", "", 0, b""), FileFolder(os.devnull))
-
-    def write(self, level: str, text: str) -> None:
-        """Nobody reads it."""
-
-    def attach(
-        self, source: bytes | str | os.PathLike[str], name: str | None, type: str | None
-    ) -> JobFile:
-        raise NoCurrentJob
-
-
-def call_plainly(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a task's function here and now; within a job that job is still the current one."""
-    if _running.get(None) is not None:
-        return function(*args, **kwargs)
-    if inspect.iscoroutinefunction(function):
-        return cast(T, _await_plainly(function, *args, **kwargs))
-    with Bound(PlainCall()):
-        return function(*args, **kwargs)
-
-
-async def _await_plainly(
-    function: Callable[..., Awaitable[T]], /, *args: object, **kwargs: object
-) -> T:
-    with Bound(PlainCall()):
-        return await function(*args, **kwargs)
 
 
 class CurrentJob:
@@ -254,7 +115,7 @@ class CurrentJob:
 
 def _current() -> RunningJob:
     try:
-        return _running.get()
+        return RUNNING.get()
     except LookupError:
         raise NoCurrentJob from None
 
@@ -296,7 +157,7 @@ class JobLogHandler(logging.Handler):
     """Writes what a job's code logs by the standard ``logging`` into the job's own log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        job = _running.get(None)
+        job = RUNNING.get(None)
         if job is None:
             return
         try:

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from flask import Flask, request
@@ -17,6 +17,7 @@ from .external import ExternalJob
 from .ids import is_id, new_id
 from .installation import Installation, installed
 from .job import Job
+from .options import TaskOptions
 from .ownership import Ownership, checked_owner
 from .record import State
 from .settings import read_settings
@@ -42,7 +43,7 @@ R = TypeVar("R")
 Loader = TypeVar("Loader", bound=Callable[[], object])
 
 NAME = "backburner"
-OPTIONS = ("name", "queue", "priority")
+OPTIONS = tuple(TaskOptions.__annotations__)
 
 
 class Backburner:
@@ -91,30 +92,29 @@ class Backburner:
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
+    def task(self, /, **options: Unpack[TaskOptions]) -> Callable[[Callable[P, R]], Task[P, R]]: ...
     def task(
-        self, /, *, name: str | None = None, queue: str = "default", priority: int = 0
-    ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-    def task(
-        self,
-        function: Callable[P, R] | None = None,
-        /,
-        *,
-        name: str | None = None,
-        queue: str = "default",
-        priority: int = 0,
-        **unknown: Any,
+        self, function: Callable[P, R] | None = None, /, **options: Unpack[TaskOptions]
     ) -> Task[P, R] | Callable[[Callable[P, R]], Task[P, R]]:
         """Make a function a task: ``@tasks.task``, or ``@tasks.task(queue="reports")``.
 
         ``name`` is by default ``module:function`` and must be the same in every process;
-        jobs of a higher ``priority`` run first. Raises ``DefinitionError`` for what cannot be
-        a task, such as a method, and for a name that another function has.
+        jobs of a higher ``priority`` run first. A job that fails by an error of one of the
+        classes ``retry_on`` is tried again, up to ``retries`` times, each after what
+        ``backoff`` says: a ``Backoff``, seconds, or a sequence of them. An attempt is stopped
+        after ``timeout`` seconds; a job that has not begun ``expires`` seconds after its start
+        fails. With ``process=True`` it runs in a process of its own, which can be killed.
+        ``on_crash="fail"`` is for what must not run again when its process has died.
+
+        Raises ``DefinitionError`` for what cannot be a task, such as a method, for a value that
+        cannot be used, and for a name that another function has.
         """
-        if unknown:
-            raise _unknown_option(next(iter(unknown)))
+        for option in options:
+            if option not in OPTIONS:
+                raise _unknown_option(option)
 
         def define(function: Callable[P, R]) -> Task[P, R]:
-            task = Task(function, self._current, name=name, queue=queue, priority=priority)
+            task = Task(function, self._current, **options)
             self._add(task)
             return task
 

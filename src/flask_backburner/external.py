@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from .clock import moment
 from .codec import Signature
-from .context import number, storable
+from .context import number
 from .errors import BackburnerError, JobCancelled, JobDone, JobForgotten
 from .installation import Installation
 from .job import Job
 from .record import Cancelled, Failed, Fault, Line, Outcome, Progress, State, Succeeded
+from .running import storable
 from .signals import job_cancelled, job_failed, job_progressed, job_started, job_succeeded
 from .store.base import Claim, Report, Settlement
 

@@ -12,12 +12,14 @@ from urllib.parse import quote
 from blinker import NamedSignal
 from flask import Flask, current_app, has_app_context, has_request_context, request
 
+from .backoff import Backoff, Delays
 from .clock import Clock
 from .codec import Signature
 from .engine.base import Engine
 from .errors import BackburnerError, ConfigError, StoreError
 from .files import FileFolder
 from .live.waits import Live
+from .options import Errors, OnCrash
 from .ownership import Ownership
 from .settings import Settings, read_settings
 from .signals import tell
@@ -36,6 +38,22 @@ class Definition(Protocol):
     def signature(self) -> Signature: ...
     @property
     def function(self) -> Callable[..., Any]: ...
+    @property
+    def is_async(self) -> bool: ...
+    @property
+    def retries(self) -> int: ...
+    @property
+    def backoff(self) -> Backoff | Delays: ...
+    @property
+    def retry_on(self) -> Errors: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def process(self) -> bool: ...
+    @property
+    def expires(self) -> float | None: ...
+    @property
+    def on_crash(self) -> OnCrash: ...
 
 
 class Installation:

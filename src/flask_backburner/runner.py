@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 import traceback
+from collections.abc import Awaitable
+from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from .context import Bound, RunningJob, storable
+from .codec.shown import show
 from .errors import (
     ArgumentError,
     DefinitionError,
@@ -17,6 +20,8 @@ from .errors import (
     JobError,
     JobInterrupted,
     JobReleased,
+    JobRetry,
+    JobTimedOut,
     ResultError,
 )
 from .installation import Definition, Installation
@@ -28,11 +33,17 @@ from .record import (
     Outcome,
     Released,
     ResultKind,
+    Retry,
     StoredResponse,
     Succeeded,
 )
+from .running import Bound, RunningJob, storable
+from .store.base import Claim
 
 TRACEBACK_BYTES = 64 << 10
+_ASKED = Fault("error", "It asked to be tried again.")
+NEVER_AGAIN = (ResultError, ArgumentError, DefinitionError)
+"""What would go wrong in the same way at the next attempt."""
 
 
 def run_job(installation: Installation, running: RunningJob) -> Outcome:
@@ -40,65 +51,188 @@ def run_job(installation: Installation, running: RunningJob) -> Outcome:
 
     Nothing that the function raises gets out, not even ``SystemExit``.
     """
-    try:
-        with installation.app.app_context(), Bound(running):
-            return _attempt(installation, running)
-    except BaseException as error:
-        # Teardown functions run here too, and are the app's own code.
-        return _failed(installation, running, error)
+    attempt = _Attempt(installation, running)
+    with attempt, installation.app.app_context(), Bound(running), attempt:
+        value = attempt.call()
+        attempt.succeed(asyncio.run(value) if inspect.iscoroutine(value) else value)
+    return attempt.outcome
 
 
-def _attempt(installation: Installation, running: RunningJob) -> Outcome:
-    try:
-        definition = _definition(installation, running.claim.task)
+async def run_job_async(installation: Installation, running: RunningJob) -> Outcome:
+    """The same for an ``async def`` task on a loop that it shares with others.
+
+    To be cancelled as an asyncio task once ``running.interrupt`` says why.
+    """
+    attempt = _Attempt(installation, running)
+    with attempt, installation.app.app_context(), Bound(running), attempt:
+        value = attempt.call()
+        attempt.succeed(await value if isinstance(value, Awaitable) else value)
+    return attempt.outcome
+
+
+def timed_out(installation: Installation, claim: Claim) -> Outcome:
+    """How an attempt has ended that was stopped because it took longer than its timeout."""
+    attempt = _Attempt(installation, RunningJob(claim, installation.files, lambda report: False))
+    with installation.app.app_context(), attempt:
+        attempt.find()
+        raise JobTimedOut
+    return attempt.outcome
+
+
+class _Attempt:
+    """What comes before and after the call of a task's function.
+
+    As a context manager it turns whatever is raised within into the outcome: around the app
+    context what the app's own teardown functions raise, inside of it what the task does.
+    """
+
+    __slots__ = ("_definition", "_installation", "_running", "outcome")
+
+    def __init__(self, installation: Installation, running: RunningJob) -> None:
+        self._installation = installation
+        self._running = running
+        self._definition: Definition | None = None
+        self.outcome: Outcome = Released()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if error is not None:
+            self.outcome = self._judged(error)
+        return True
+
+    def find(self) -> Definition:
+        """What runs jobs of this task. Raises ``DefinitionError``."""
+        task = self._running.claim.task
+        definition = self._definition = self._installation.definition(task)
+        if definition is None:
+            raise DefinitionError(f"This worker knows no task {task!r}.")
+        return definition
+
+    def call(self) -> Any:
+        """Call the function; gives back what it returns, which may have to be awaited."""
+        definition, running = self.find(), self._running
         args, kwargs = definition.signature.load_arguments(running.claim.arguments)
-        value = _call(definition, args, kwargs)
-        return _succeeded(installation, definition, value)
-    except BaseException as error:
-        if _is(error, JobCancelled):
-            return Cancelled()
-        if _is(error, JobReleased):
-            return Released()
-        return _failed(installation, running, error)
+        running.limits = self._installation.settings.limits
+        running.began_at = time.monotonic()
+        return definition.function(*args, **kwargs)
 
+    def succeed(self, value: Any) -> None:
+        """The function has returned this."""
+        self.outcome = self._succeeded(value)
 
-def _is(error: BaseException, interruption: type[JobInterrupted]) -> bool:
-    """Whether it is that interruption, alone or in the group that a ``TaskGroup`` makes of it."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(interruption) is not None
-    return isinstance(error, interruption)
+    def _succeeded(self, value: Any) -> Succeeded:
+        if isinstance(value, JobFile):
+            return Succeeded(msgspec.json.encode(value), ResultKind.FILE)
+        if isinstance(value, StoredResponse):
+            return Succeeded(msgspec.json.encode(value), ResultKind.RESPONSE)
+        assert self._definition is not None
+        limits = self._installation.settings.limits
+        return Succeeded(self._definition.signature.dump_result(value, limits))
 
+    def _judged(self, error: BaseException) -> Outcome:
+        match self._interruption(error):
+            case JobTimedOut():
+                return self._after_failure(_timeout(self._definition), TimeoutError())
+            case JobCancelled():
+                return Cancelled()
+            case JobReleased():
+                return Released()
+            case JobRetry() as wish:
+                return self._wished(wish)
+        return self._after_failure(_fault(error), error)
 
-def _definition(installation: Installation, task: str) -> Definition:
-    definition = installation.definition(task)
-    if definition is None:
-        raise DefinitionError(f"This worker knows no task {task!r}.")
-    return definition
+    def _interruption(self, error: BaseException) -> JobInterrupted | None:
+        """What stopped the code: alone, in a ``TaskGroup``'s group, or as asyncio's cancel."""
+        how = self._running.interrupt
+        if isinstance(error, asyncio.CancelledError) and how is not None:
+            return how()
+        return _first(error, JobInterrupted)
 
+    def _wished(self, wish: JobRetry) -> Outcome:
+        """The code asked to be tried again; which it is while there are retries left."""
+        cause = wish.__cause__ or (None if wish.__suppress_context__ else wish.__context__)
+        claim = self._running.claim
+        if claim.failures < claim.retries:
+            return self._retry(_fault(cause) if cause else _ASKED, wish.countdown)
+        return self._failed(_no_retry_left(claim, wish, cause), wish)
 
-def _succeeded(installation: Installation, definition: Definition, value: Any) -> Succeeded:
-    if isinstance(value, JobFile):
-        return Succeeded(msgspec.json.encode(value), ResultKind.FILE)
-    if isinstance(value, StoredResponse):
-        return Succeeded(msgspec.json.encode(value), ResultKind.RESPONSE)
-    return Succeeded(definition.signature.dump_result(value, installation.settings.limits))
+    def _after_failure(self, fault: Fault, error: BaseException) -> Outcome:
+        claim, definition = self._running.claim, self._definition
+        if definition is None or claim.failures >= claim.retries:
+            return self._failed(fault, error)
+        if not _admits(definition.retry_on, error):
+            return self._failed(fault, error)
+        return self._retry(fault, None)
 
+    def _failed(self, fault: Fault, error: BaseException) -> Failed:
+        claim = self._running.claim
+        if not fault.public:
+            self._installation.app.logger.error(
+                "Job %s (%s) failed in attempt %d",
+                claim.id,
+                claim.task,
+                claim.attempt,
+                exc_info=error,
+            )
+        return Failed(fault)
 
-def _call(definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    value = definition.function(*args, **kwargs)
-    if inspect.iscoroutine(value):
-        return asyncio.run(value)
-    return value
-
-
-def _failed(installation: Installation, running: RunningJob, error: BaseException) -> Failed:
-    fault = _fault(error)
-    claim = running.claim
-    if not fault.public:
-        installation.app.logger.error(
-            "Job %s (%s) failed in attempt %d", claim.id, claim.task, claim.attempt, exc_info=error
+    def _retry(self, fault: Fault, delay: float | None) -> Retry:
+        claim = self._running.claim
+        if delay is None:
+            assert self._definition is not None
+            delay = self._definition.backoff.delay(claim.failures + 1)
+        self._installation.app.logger.warning(
+            "Job %s (%s) failed in attempt %d, %s, and is tried again in %.1f s",
+            claim.id,
+            claim.task,
+            claim.attempt,
+            show(fault.message),
+            delay,
         )
-    return Failed(fault)
+        return Retry(fault, delay)
+
+
+def _first(error: BaseException, kind: type[JobInterrupted]) -> JobInterrupted | None:
+    """The error, or the first in its groups, that is one of this kind."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, (_first(each, kind) for each in error.exceptions)), None)
+    return error if isinstance(error, kind) else None
+
+
+def _admits(retry_on: tuple[type[BaseException], ...], error: BaseException) -> bool:
+    """Whether another attempt may help against this error, or against all in its group.
+
+    Words for the user are final unless they are listed themselves.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(_admits(retry_on, each) for each in error.exceptions)
+    if isinstance(error, NEVER_AGAIN):
+        return False
+    if isinstance(error, JobError):
+        retry_on = tuple(each for each in retry_on if issubclass(each, JobError))
+    return isinstance(error, retry_on)
+
+
+def _timeout(definition: Definition | None) -> Fault:
+    limit = definition.timeout if definition else None
+    words = "its timeout" if limit is None else f"its timeout of {limit:g} s"
+    return Fault("timeout", f"It ran for longer than {words}.")
+
+
+def _no_retry_left(claim: Claim, wish: JobRetry, cause: BaseException | None) -> Fault:
+    """The user still reads what is meant for them."""
+    words = f"It asked to be tried again, but has no retry left of {claim.retries}"
+    if cause is None:
+        return Fault("error", f"{words}.", traceback=_trace(wish))
+    fault = _fault(cause)
+    return Fault("error", f"{words}: {fault.message}", fault.public, _trace(wish))
 
 
 def _fault(error: BaseException) -> Fault:
@@ -106,13 +240,16 @@ def _fault(error: BaseException) -> Fault:
     words = storable(_words(error))
     if isinstance(error, JobError):
         return Fault("error", words, public=True)
-    trace = "".join(traceback.format_exception(error))
-    trace = storable(trace[-TRACEBACK_BYTES // 2 :], TRACEBACK_BYTES)
     if isinstance(error, ResultError):
-        return Fault("bad_result", words, traceback=trace)
+        return Fault("bad_result", words, traceback=_trace(error))
     if isinstance(error, ArgumentError):
-        return Fault("bad_arguments", words, traceback=trace)
-    return Fault("error", f"{type(error).__name__}: {words}", traceback=trace)
+        return Fault("bad_arguments", words, traceback=_trace(error))
+    return Fault("error", f"{type(error).__name__}: {words}", traceback=_trace(error))
+
+
+def _trace(error: BaseException) -> str:
+    trace = "".join(traceback.format_exception(error))
+    return storable(trace[-TRACEBACK_BYTES // 2 :], TRACEBACK_BYTES)
 
 
 def _words(error: BaseException) -> str:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from .backoff import Backoff, read_backoff
 from .codec import Signature
 from .codec.shown import show
-from .context import call_plainly
 from .errors import CallError, DefinitionError
 from .ids import new_id
 from .installation import Installation
 from .job import Job
+from .options import (
+    StartOptions,
+    TaskOptions,
+    checked_expires,
+    checked_flag,
+    checked_lifetime,
+    checked_on_crash,
+    checked_retry_on,
+    checked_start,
+    checked_timeout,
+)
 from .ownership import checked_owner
+from .record import RESCUES
+from .running import call_plainly
 from .signals import job_queued
 from .store.base import NewJob
 from .submission import module_name
@@ -27,25 +39,8 @@ from .submission import module_name
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_QUEUE = re.compile(r"[^\s,](?:[^,]*[^\s,])?")
 Passed = tuple[tuple[Any, ...], Mapping[str, Any]]
 """Positional and named arguments."""
-
-
-class StartOptions(Struct, frozen=True):
-    """How a job is started; times in seconds, ``eta`` aware."""
-
-    queue: str = "default"
-    priority: int = 0
-    countdown: float | None = None
-    eta: datetime | None = None
-    owner: str | None = None
-    id: str | None = None
-
-    def run_at(self, now: float) -> float | None:
-        if self.eta is not None:
-            return self.eta.timestamp()
-        return None if self.countdown is None else now + self.countdown
 
 
 class Task(Generic[P, R]):
@@ -58,18 +53,36 @@ class Task(Generic[P, R]):
         self,
         function: Callable[P, R],
         installation: Callable[[str], Installation],
-        *,
-        name: str | None = None,
-        queue: str = "default",
-        priority: int = 0,
+        **options: Unpack[TaskOptions],
     ) -> None:
+        """Raises ``DefinitionError`` for what cannot be a task."""
         _check_function(function)
+        name = options.get("name")
         self.function = function
         self.name = task_name(function) if name is None else _checked_name(name)
         self.signature = Signature(function, self.name)
-        self.options = _defined(self.name, StartOptions(queue, priority))
+        self.is_async = inspect.iscoroutinefunction(function)
+        with _defining(self.name):
+            self._define(options)
         self._installation = installation
         update_wrapper(self, function)
+
+    def _define(self, options: TaskOptions) -> None:
+        self.retries = options.get("retries", 0)
+        self.expires = checked_lifetime(options.get("expires"))
+        self.backoff = read_backoff(options.get("backoff", Backoff()))
+        self.retry_on = checked_retry_on(options.get("retry_on", (Exception,)))
+        self.timeout = checked_timeout(options.get("timeout"))
+        self.process = checked_flag("process", options.get("process", False))
+        self.on_crash = checked_on_crash(options.get("on_crash", "retry"))
+        self.options = checked_start(
+            StartOptions(
+                options.get("queue", "default"),
+                options.get("priority", 0),
+                retries=self.retries,
+                expires=self.expires,
+            )
+        )
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
@@ -109,20 +122,29 @@ class Task(Generic[P, R]):
         queue: str | None = None,
         priority: int | None = None,
         owner: str | int | None = None,
+        expires: float | timedelta | datetime | None = None,
+        retries: int | None = None,
     ) -> Start[P, R]:
         """The same task, to be started otherwise: ``export.using(countdown=60).delay(2026)``.
 
         ``countdown`` is in seconds from now, ``eta`` an aware time; jobs of a higher
-        ``priority`` run first; ``owner`` is who may see it, by default who makes the request.
-        Raises ``ValueError`` for what cannot be used.
+        ``priority`` run first; ``owner`` is who may see it, by default who makes the request. A
+        job that has not begun by ``expires``, seconds from now or an aware time, fails; one that
+        failed is tried again ``retries`` times. Raises ``ValueError`` for what cannot be used.
         """
-        seconds = countdown.total_seconds() if isinstance(countdown, timedelta) else countdown
-        options = replace(self.options, countdown=seconds, eta=eta, owner=checked_owner(owner))
-        if queue is not None:
-            options = replace(options, queue=queue)
-        if priority is not None:
-            options = replace(options, priority=priority)
-        return Start(self, _checked(options))
+        given = {
+            "countdown": countdown.total_seconds()
+            if isinstance(countdown, timedelta)
+            else countdown,
+            "eta": eta,
+            "queue": queue,
+            "priority": priority,
+            "owner": checked_owner(owner),
+            "expires": checked_expires(expires),
+            "retries": retries,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return Start(self, checked_start(replace(self.options, **chosen)))
 
     def _start(
         self,
@@ -130,8 +152,11 @@ class Task(Generic[P, R]):
         options: StartOptions,
     ) -> list[Job[R]]:
         installation = self._installation(self.name)
+        if self.process:
+            installation.engine.check_process_jobs()
         store, limits = installation.store, installation.settings.limits
-        run_at = options.run_at(store.now())
+        now = store.now()
+        run_at, start_by = options.run_at(now), options.start_by(now)
         owner = options.owner or installation.ownership.current()
         new = [
             NewJob(
@@ -142,6 +167,10 @@ class Task(Generic[P, R]):
                 options.priority,
                 run_at,
                 owner,
+                retries=options.retries,
+                rescues=RESCUES if self.on_crash == "retry" else 0,
+                start_by=start_by,
+                alias=options.alias,
             )
             for args, kwargs in calls
         ]
@@ -216,41 +245,10 @@ def _checked_name(name: object) -> str:
     )
 
 
-def _defined(task: str, options: StartOptions) -> StartOptions:
+@contextmanager
+def _defining(task: str) -> Iterator[None]:
+    """What is wrong with an option is wrong with the definition."""
     try:
-        return _checked(options)
+        yield
     except ValueError as error:
         raise DefinitionError(f"Task {task!r} cannot be defined: {error}") from None
-
-
-def _checked(options: StartOptions) -> StartOptions:
-    queue, priority, countdown, eta = (
-        options.queue,
-        options.priority,
-        options.countdown,
-        options.eta,
-    )
-    if not (isinstance(queue, str) and _QUEUE.fullmatch(queue) and queue.isprintable()):
-        raise ValueError(f"queue is {show(queue)}, but must be a name without commas.")
-    if type(priority) is not int or abs(priority) > 1 << 31:
-        raise ValueError(
-            f"priority is {show(priority)}, but must be a whole number between -2**31 and 2**31; "
-            "higher runs first."
-        )
-    if countdown is not None and eta is not None:
-        raise ValueError("countdown and eta are both given, but only one can be: drop the other.")
-    if countdown is not None and (
-        isinstance(countdown, bool)
-        or not isinstance(countdown, (int, float))
-        or not 0 <= countdown < 1e10
-    ):
-        raise ValueError(
-            f"countdown is {show(countdown)}, but must be seconds from now, 0 or more, or "
-            "a timedelta."
-        )
-    if eta is not None and (not isinstance(eta, datetime) or eta.utcoffset() is None):
-        raise ValueError(
-            f"eta is {show(eta)}, but must be an aware datetime, such as "
-            "datetime.now(timezone.utc) + timedelta(hours=1)."
-        )
-    return options

@@ -19,7 +19,7 @@ from flask import Flask
 from msgspec.structs import replace
 
 from .clock import Clock
-from .context import RunningJob, capturing_logs
+from .context import capturing_logs
 from .engine.local.letter import installation_of
 from .engine.local.notices import Notices
 from .errors import BackburnerError, JobFailed, JobInterrupted, JobReleased
@@ -29,6 +29,7 @@ from .installation import Installation
 from .job import Job
 from .record import Released
 from .runner import run_job
+from .running import Commit, RunningJob
 from .settings import Settings
 from .store.base import Claim, Presence, Report, Settlement
 from .store.liveness import FilePresence
@@ -147,9 +148,9 @@ class _DoomedJob(RunningJob):
 
     __slots__ = ("left",)
 
-    def __init__(self, claim: Claim, files: FileFolder, calls: int) -> None:
+    def __init__(self, claim: Claim, files: FileFolder, commit: Commit, calls: int) -> None:
         self.left = calls
-        super().__init__(claim, files)
+        super().__init__(claim, files, commit)
 
     # Looked at by every progress call.
     @property
@@ -174,10 +175,13 @@ class _Worker:
         self._notices = Notices(installation)
 
     def claim(self) -> Claim | None:
-        """Take the job that is next in line."""
+        """Take the job that is next in line, or one that must run alone, as all do here."""
         tasks = self._installation.known_tasks()
-        claimed = self._store.turn(self._presence, room=1, tasks=tasks).claimed
-        return claimed[0] if claimed else None
+        for alone in (False, True):
+            turn = self._store.turn(self._presence, room=1, tasks=tasks, alone=alone)
+            if turn.claimed:
+                return turn.claimed[0]
+        return None
 
     def run(self, running: RunningJob) -> Settlement:
         """Run a job's function, as in a thread of its own."""
@@ -189,7 +193,7 @@ class _Worker:
 
     def perform(self, claim: Claim) -> Job[Any]:
         """Run a job and record how it ended."""
-        running = RunningJob(claim, self._installation.files)
+        running = RunningJob(claim, self._installation.files, self.report)
         settled = [self.run(running)]
         reports = [report] if (report := running.news()) else []
         turn = self._store.turn(self._presence, settled=settled, reports=reports)
@@ -199,9 +203,9 @@ class _Worker:
     def job(self, claim: Claim) -> Job[Any]:
         return Job(self._store.get(claim.id), self._installation)
 
-    def report(self, report: Report | None) -> None:
-        if report:
-            self._store.turn(self._presence, reports=[report])
+    def report(self, report: Report) -> bool:
+        """Record news of a job at once; false if they were refused."""
+        return not self._store.turn(self._presence, reports=[report]).refused
 
     def give_back(self, claim: Claim) -> None:
         untouched = Settlement(claim, Released(started=False))
@@ -266,9 +270,14 @@ def _crash(installation: Installation, at: Point, calls: int) -> Job[Any]:
 def _die_at(worker: _Worker, claim: Claim, files: FileFolder, at: Point, calls: int) -> None:
     if at == "claim":
         return
-    running = _DoomedJob(claim, files, calls) if at == "progress" else RunningJob(claim, files)
+    running = (
+        _DoomedJob(claim, files, worker.report, calls)
+        if at == "progress"
+        else RunningJob(claim, files, worker.report)
+    )
     worker.run(running)
-    worker.report(running.news())
+    if report := running.news():
+        worker.report(report)
     if isinstance(running, _DoomedJob) and running.left > 0:
         raise BackburnerError(
             f"The job {claim.id!r} ended before its progress call number {calls}, in which its "

@@ -17,6 +17,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def check_process_jobs(self) -> None:
+        """Raise ``BackburnerError``, saying what to set, if no job could get a process of its own.
+
+        Called whenever such a job is started, so cheap.
+        """
+
+    @abstractmethod
     def start(self) -> None:
         """Provide what this process is to provide; called at a web process's first request.
 

@@ -7,9 +7,10 @@ import os
 import threading
 import weakref
 
+from ...errors import BackburnerError
 from ...installation import Installation
 from ..base import Engine
-from .address import command_line_address, find_address
+from .address import Address, command_line_address, find_address
 from .owner import Owner
 from .wakeup import Caller, runtime_folder
 from .worker import Worker
@@ -25,6 +26,7 @@ class LocalEngine(Engine):
         self._installation = installation
         self._told = settings.app or command_line_address()
         self._caller = Caller(runtime_folder(settings.place, settings.name))
+        self._address: Address | None = None
         self._lock = threading.Lock()
         self._started = False
         self._owner: Owner | None = None
@@ -36,6 +38,19 @@ class LocalEngine(Engine):
             self._caller.call_idle(jobs)
         else:
             self._caller.call_all()
+
+    def check_process_jobs(self) -> None:
+        # Elsewhere other processes answer for it; a test runs them in its own.
+        if self._installation.settings.worker == "external" or self._installation.app.testing:
+            return
+        if self._address is None:
+            self._address = find_address(self._installation.app, self._told)
+        if self._address is None:
+            raise BackburnerError(
+                "A job with process=True cannot be run: the app's import string, by which the "
+                "job's process would load it, is not known. Set BACKBURNER_APP to it, such as "
+                "'shop:app' or 'shop:create_app()'."
+            )
 
     def start(self) -> None:
         if self._started:
