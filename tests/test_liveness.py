@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flask_backburner.clock import Clock
 from flask_backburner.record import Released, State, Succeeded
 from flask_backburner.store.base import Settlement, WorkerInfo
 from flask_backburner.store.liveness import SLOTS, FilePresence, Liveness
@@ -41,7 +42,7 @@ def home(tmp_path: Path) -> Iterator[SQLiteHome]:
 
 @pytest.fixture
 def liveness(tmp_path: Path) -> Iterator[Liveness]:
-    liveness = Liveness(str(tmp_path / "live"), "app")
+    liveness = Liveness(str(tmp_path / "live"), "app", Clock())
     yield liveness
     liveness.close()
 
@@ -181,7 +182,7 @@ def test_a_role_whose_file_was_deleted_is_fought_for_again(
 ) -> None:
     assert liveness.elect("upkeep")
     shutil.rmtree(liveness.folder)
-    other = Liveness(str(tmp_path / "live"), "app")
+    other = Liveness(str(tmp_path / "live"), "app", Clock())
     assert other.elect("upkeep")
     assert not liveness.elect("upkeep")
     other.close()
@@ -189,7 +190,7 @@ def test_a_role_whose_file_was_deleted_is_fought_for_again(
 
 
 def test_namespaces_have_workers_and_roles_of_their_own(liveness: Liveness, tmp_path: Path) -> None:
-    other = Liveness(str(tmp_path / "live"), "application")
+    other = Liveness(str(tmp_path / "live"), "application", Clock())
     dying = liveness.join(1, None)
     dying.forget()
     assert list(other.dead()) == []
@@ -201,7 +202,7 @@ def test_namespaces_have_workers_and_roles_of_their_own(liveness: Liveness, tmp_
 def test_a_worker_that_is_just_joining_is_not_taken_for_dead(
     liveness: Liveness, tmp_path: Path
 ) -> None:
-    other = Liveness(str(tmp_path / "live"), "app")
+    other = Liveness(str(tmp_path / "live"), "app", Clock())
     for _ in range(50):
         worker = liveness.join(1, None)
         assert list(other.dead()) == []

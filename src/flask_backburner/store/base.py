@@ -271,7 +271,10 @@ class Store(ABC):
 
     @abstractmethod
     def oldest_queued(self) -> dict[str, float]:
-        """Of each queue with jobs that could run now, how many seconds the oldest has waited."""
+        """Of each queue with jobs that could run now, how many seconds the oldest has waited.
+
+        A paused queue has none.
+        """
 
     @abstractmethod
     def workers(self) -> list[WorkerInfo]:

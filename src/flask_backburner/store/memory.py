@@ -246,7 +246,8 @@ class MemoryStore(Store):
         for entry in self._line(None, ("*",)):
             since = max(entry.record.created_at, entry.record.run_at).timestamp()
             queue = entry.record.queue
-            oldest[queue] = max(oldest.get(queue, 0.0), self.now() - since)
+            if queue not in self.memory.pauses:
+                oldest[queue] = max(oldest.get(queue, 0.0), self.now() - since)
         return oldest
 
     def workers(self) -> list[WorkerInfo]:

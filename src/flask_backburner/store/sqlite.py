@@ -324,8 +324,11 @@ class SQLiteStore(Store):
                 """,
                 (self._number, self._number, self._number, now),
             ).fetchall()
+            paused = claims.paused_queues(connection, self._number)
         oldest: dict[str, float] = {}
         for queue, since in rows:
+            if queue in paused:
+                continue
             oldest[queue] = max(oldest.get(queue, 0.0), now - since)
         return oldest
 
