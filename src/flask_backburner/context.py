@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import timedelta
+from typing import NoReturn, ParamSpec, TypeVar
 
+from .checkpoint import Checkpoint, resumed, run_step
 from .codec.shown import show
-from .errors import JobCancelled, NoCurrentJob
+from .errors import JobCancelled, JobRetry, NoCurrentJob
+from .options import checked_countdown
 from .record import JobFile
 from .running import RUNNING, PlainCall
 from .running import RunningJob as RunningJob
 from .running import storable as storable
 from .store.base import Claim
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _MOST = 1 << 63
@@ -79,16 +83,56 @@ class CurrentJob:
             job.message = str(message)
 
     def track(
-        self, iterable: Iterable[T], total: float | None = None, message: str | None = None
+        self,
+        iterable: Iterable[T],
+        total: float | None = None,
+        message: str | None = None,
+        *,
+        resume: bool = False,
     ) -> Iterator[T]:
         """Go through ``iterable`` and report each item that is done.
 
         The total is the iterable's length if it has one and none is given. Each ``track``
         begins to count anew.
+
+        With ``resume`` the items that earlier attempts have done are passed over: they must come
+        in the same order each time, and so must the tracks of a task if it has several. That an
+        item is done is durable before the next one begins, which costs about a write for each:
+        for items of some milliseconds or more.
         """
         job = _current()
         job.begin(_length(iterable) if total is None else number("total", total), message)
-        return _tracked(job, iterable)
+        return resumed(job, iterable) if resume else _tracked(job, iterable)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the next attempt finds here if this one fails or its process dies.
+
+        A mapping of texts to plain JSON values, at most 64 KiB in all. Each change is durable
+        when it is made and costs about a write, so not for every turn of a fast loop.
+        """
+        return Checkpoint(_current())
+
+    def step(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` unless an earlier attempt of the job has; give back its result.
+
+        The result is kept under the ``name``, which a task uses once, as its return hint says,
+        and is durable when this returns; that costs about a write. All of a job's steps together
+        may take ``BACKBURNER_MAX_RESULT_BYTES``. Of an ``async def`` function, await what this
+        gives. The arguments are not compared: another name is another step. Raises
+        ``ResultError`` for a result that cannot be kept.
+        """
+        return run_step(_current(), name, function, args, kwargs)
+
+    def retry(self, countdown: float | timedelta | None = None) -> NoReturn:
+        """Give this attempt up and be tried again, after ``countdown`` seconds if given.
+
+        Else after what the task's ``backoff`` says. It uses up one of the task's ``retries``;
+        if none is left the job fails. Called while an exception is handled, that is kept as the
+        reason. Raises ``JobRetry``, which is no ``Exception``: let it pass.
+        """
+        _claim()
+        raise JobRetry(None if countdown is None else checked_countdown(countdown))
 
     def log(self, text: str, level: str = "info") -> None:
         """Add a line to the job's log, which its user may read.

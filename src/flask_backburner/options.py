@@ -160,8 +160,8 @@ def checked_timeout(value: object) -> float | None:
 
 def checked_retry_on(value: object) -> Errors:
     """The classes of exceptions. Raises ``ValueError``."""
-    classes = tuple(value) if isinstance(value, Iterable) else (value,)
-    for each in classes:
+    classes: Errors = ()
+    for each in value if isinstance(value, Iterable) else [value]:
         if not isinstance(each, type) or not issubclass(each, BaseException):
             raise ValueError(
                 f"retry_on has {show(each)}, but takes classes of exceptions only, such as "
@@ -172,6 +172,7 @@ def checked_retry_on(value: object) -> Errors:
                 f"retry_on has {each.__name__}, which is how a job is stopped and no failure. "
                 "Leave it out; a timeout is a TimeoutError there."
             )
+        classes += (each,)
     return classes
 
 

@@ -19,6 +19,7 @@ from .ids import new_id
 from .installation import Installation
 from .job import Job
 from .options import (
+    OnCrash,
     StartOptions,
     TaskOptions,
     checked_expires,
@@ -74,7 +75,7 @@ class Task(Generic[P, R]):
         self.retry_on = checked_retry_on(options.get("retry_on", (Exception,)))
         self.timeout = checked_timeout(options.get("timeout"))
         self.process = checked_flag("process", options.get("process", False))
-        self.on_crash = checked_on_crash(options.get("on_crash", "retry"))
+        self.on_crash: OnCrash = checked_on_crash(options.get("on_crash", "retry"))
         self.options = checked_start(
             StartOptions(
                 options.get("queue", "default"),
