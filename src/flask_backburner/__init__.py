@@ -1,5 +1,6 @@
 """Background jobs with live status for Flask."""
 
+from .backoff import Backoff
 from .context import current_job
 from .errors import (
     ArgumentError,
@@ -25,6 +26,7 @@ from .signals import (
     job_failed,
     job_progressed,
     job_queued,
+    job_retried,
     job_started,
     job_succeeded,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "ArgumentError",
     "Backburner",
     "BackburnerError",
+    "Backoff",
     "ConfigError",
     "DefinitionError",
     "Job",
@@ -55,6 +58,7 @@ __all__ = [
     "job_failed",
     "job_progressed",
     "job_queued",
+    "job_retried",
     "job_started",
     "job_succeeded",
 ]

@@ -27,7 +27,7 @@ from .record import (
     StoredResponse,
     Waiting,
 )
-from .signals import job_cancelled
+from .signals import job_cancelled, job_retried
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -98,7 +98,10 @@ class Job(Generic[R]):
 
     @property
     def error(self) -> Fault | None:
-        """Why it failed, for developers: its message may be more than its user should read."""
+        """Why it failed, or why the last attempt did of one that is going to be tried again.
+
+        For developers: its message may be more than its user should read.
+        """
         return self.record.fault
 
     @property
@@ -199,6 +202,17 @@ class Job(Generic[R]):
             self._installation.engine.announce(self.queue, 0)
         elif self.state is State.CANCELLED and self.version > before:
             self._installation.tell(job_cancelled, self)
+        return self
+
+    def retry(self) -> Job[R]:
+        """Put it back in line if it failed or was cancelled, as if it had never been tried.
+
+        What it has kept (checkpoint, steps, items done) it finds again. Raises
+        ``JobNotRetryable`` for one that has succeeded or is not over.
+        """
+        self.record = self._installation.store.retry(self.id)
+        self._installation.engine.announce(self.queue, 1)
+        self._installation.tell(job_retried, self)
         return self
 
     def log(self, after: int = 0) -> list[Line]:
