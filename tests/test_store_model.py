@@ -1,9 +1,16 @@
-"""The memory store as the model of the SQLite store: after every step both tell the same."""
+"""The memory store as the model of the others: after every step both tell the same.
+
+``MODEL_EXAMPLES=20000`` tries so many histories instead of the few of every run, other ones
+each time.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -11,25 +18,33 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec.structs import replace
 
 from flask_backburner.clock import moment
-from flask_backburner.errors import QueueFull
+from flask_backburner.errors import BackburnerError
 from flask_backburner.record import (
-    MOVES,
+    FINAL,
     Cancelled,
+    Crashed,
     Failed,
     Fault,
     JobFile,
     JobRecord,
     Line,
     Progress,
+    Reason,
     Released,
+    Retry,
+    State,
     Succeeded,
 )
 from flask_backburner.store.base import Claim, Presence, Report, Settlement, Store, Turn
 from support.stores import NOON, Home, MemoryHome, SQLiteHome, counted, job
 
+EXAMPLES = 500
+WANTED = int(os.environ.get("MODEL_EXAMPLES", EXAMPLES))
+
 LIMIT = 6
 QUEUES = ["default", "mail"]
 TASKS = ["app:one", "app:two", "other:one"]
+ALIASES = ["first", "second"]
 OUTCOMES = [
     Succeeded(b"null"),
     Succeeded(b"1"),
@@ -37,9 +52,18 @@ OUTCOMES = [
     Cancelled(),
     Released(),
     Released(started=False),
+    Retry(Fault("timeout", "Too slow.")),
+    Retry(Fault("error", "Not yet."), 1.5),
 ]
-# Behind the half second within which SQLite spreads what it rescues.
+SAVED: list[tuple[tuple[str, bytes | None], ...]] = [
+    (),
+    (("value:x", b"1"),),
+    (("value:x", b"2"), ("step:y", b"3")),
+    (("value:x", None), ("track:1", b"4")),
+]
+# Behind the half second within which the stores spread what comes back after a crash.
 STEP = 1.0
+HANG = 3.0
 
 
 class Side:
@@ -63,20 +87,32 @@ class Side:
         plain = replace(record, worker=None, fault=None, run_at=moment(0))
         return plain, fault, run_at, self.shown(record.worker)
 
+    def why_waiting(self, id: str) -> Reason | None:
+        """Without what is told by a look at the workers that may be a second old."""
+        waiting = self.store.waiting(id)
+        return waiting and {Reason.NO_WORKER: Reason.IN_LINE}.get(waiting.reason, waiting.reason)
+
 
 class Stores(RuleBasedStateMachine):
     """Whatever is done, in whatever order, both stores agree."""
+
+    @staticmethod
+    def make_home(folder: Path) -> Home:
+        """Where the jobs of the store live that is held against the model."""
+        return SQLiteHome(folder)
 
     @initialize()
     def open(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.model = Side(MemoryHome())
-        self.real = Side(SQLiteHome(Path(self.folder.name)))
+        self.real = Side(self.make_home(Path(self.folder.name)))
         self.sides = (self.model, self.real)
         self.claims: list[Claim] = []
+        self.holders: dict[Claim, int] = {}
         self.dead: set[int] = set()
         self.added = 0
         self.seen: dict[str, JobRecord] = {}
+        self.over: dict[str, tuple[State, int]] = {}
         self.join()
 
     def teardown(self) -> None:
@@ -84,6 +120,16 @@ class Stores(RuleBasedStateMachine):
             for side in self.sides:
                 side.home.close()
             self.folder.cleanup()
+
+    def both(self, do: Callable[[Side], Any]) -> Any:
+        """Do the same on both sides; both answer the same, be it an error."""
+        model, real = (_answer(do, side) for side in self.sides)
+        assert real == model
+        return model
+
+    def known(self, data: st.DataObject) -> str:
+        """The id of a job, of one that does not exist perhaps."""
+        return f"j{data.draw(st.integers(0, self.added))}"
 
     @rule()
     def join(self) -> None:
@@ -95,101 +141,92 @@ class Stores(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         task=st.sampled_from(TASKS),
         priority=st.integers(-1, 1),
-        wait=st.sampled_from([None, -5.0, 0.0, 2.0]),
-        external=st.booleans(),
+        wait=st.sampled_from([None, None, -5.0, 0.0, 2.0]),
+        patience=st.sampled_from([None, None, 0.0, 2.0]),
+        retries=st.integers(0, 2),
+        rescues=st.sampled_from([3, 3, 0, 1]),
+        aliases=st.lists(st.sampled_from([None, None, None, *ALIASES]), min_size=3, max_size=3),
     )
     def add(
-        self,
-        many: int,
-        queue: str,
-        task: str,
-        priority: int,
-        wait: float | None,
-        external: bool,
+        self, many: int, wait: float | None, patience: float | None, aliases: list[str], **same: Any
     ) -> None:
         now = self.model.home.clock.now()
         jobs = [
             job(
                 f"j{self.added + n}",
-                queue=queue,
-                task=task,
-                priority=priority,
                 run_at=None if wait is None else now + wait,
-                external=external,
-                deadline=3.0 if external else None,
+                start_by=None if patience is None else now + patience,
+                alias=aliases[n],
+                **same,
             )
             for n in range(many)
         ]
-        full = []
-        for side in self.sides:
-            try:
-                side.store.add(jobs, LIMIT)
-            except QueueFull as error:
-                full.append(error.queued)
-        assert len(full) in (0, 2)
-        assert len(set(full)) <= 1
-        if not full:
+        if self.both(lambda side: len(side.store.add(jobs, LIMIT))) == many:
             self.added += many
-            if external:
-                self.claims += [Claim(each.id, 0, task, queue, 1, b"") for each in jobs]
+
+    @rule(queue=st.sampled_from(QUEUES), deadline=st.sampled_from([None, 3.0]))
+    def add_external(self, queue: str, deadline: float | None) -> None:
+        new = job(f"j{self.added}", queue=queue, external=True, deadline=deadline)
+        if self.both(lambda side: len(side.store.add([new], LIMIT))) == 1:
+            self.added += 1
+            self.claims.append(Claim(new.id, 0, new.task, queue, 1, b""))
 
     @rule(
         data=st.data(),
         room=st.integers(0, 3),
         queues=st.sampled_from([None, ["mail"], QUEUES]),
         tasks=st.sampled_from([["app:*"], TASKS, ["app:one", "other*"]]),
+        alone=st.booleans(),
     )
-    def turn(
-        self, data: st.DataObject, room: int, queues: list[str] | None, tasks: list[str]
-    ) -> None:
+    def turn(self, data: st.DataObject, **wish: Any) -> None:
+        """A worker's turn, with news of any claim there ever was."""
         living = sorted(set(range(len(self.model.workers))) - self.dead)
-        if not living:
-            return
-        worker = data.draw(st.sampled_from(living))
-        chosen = st.lists(
-            st.sampled_from(self.claims), max_size=3, unique_by=lambda c: (c.id, c.fence)
-        )
-        settled = [
-            Settlement(claim, data.draw(st.sampled_from(OUTCOMES)))
-            for claim in (data.draw(chosen) if self.claims else [])
-        ]
-        reports = [
-            self._report(claim, data.draw(st.integers(0, 9)))
-            for claim in (data.draw(chosen) if self.claims else [])
-        ]
-        turns = [
-            side.store.turn(
-                side.workers[worker],
-                settled=settled,
-                reports=reports,
-                room=room,
-                queues=queues,
-                tasks=tasks,
-            )
-            for side in self.sides
-        ]
-        model, real = map(_in_any_order, turns)
-        assert real == model
-        for claim in turns[0].claimed:
+        worker = data.draw(st.sampled_from([None, *living]))
+        entries: dict[str, Any] = {
+            "settled": [
+                Settlement(claim, data.draw(st.sampled_from(OUTCOMES)))
+                for claim in self.some_claims(data)
+            ],
+            "reports": [
+                _report(claim, data.draw(st.integers(0, 9))) for claim in self.some_claims(data)
+            ],
+        }
+        claimed = self.both(lambda side: self.turned(side, worker, **entries, **wish))[0]
+        for claim in claimed:
+            self.holders[claim] = worker
             if data.draw(st.booleans()):
-                started = [side.workers[worker].started(claim) for side in self.sides]
-                assert started == [True, True]
-        self.claims += turns[0].claimed
+                self.both(lambda side, claim=claim: side.workers[worker].started(claim))
+        self.claims += claimed
 
-    def _report(self, claim: Claim, number: int) -> Report:
-        return Report(
-            claim,
-            Progress(number, 9, "half") if number % 2 else None,
-            tuple(Line(moment(NOON), "info", str(n)) for n in range(number % 4)),
-            (JobFile(f"{number}.csv", "text/csv", number),) if number > 6 else (),
+    def some_claims(self, data: st.DataObject) -> list[Claim]:
+        if not self.claims:
+            return []
+        return data.draw(
+            st.lists(
+                st.sampled_from(self.claims),
+                max_size=3,
+                unique_by=lambda each: (each.id, each.fence),
+            )
         )
+
+    def turned(self, side: Side, worker: int | None, **turn: Any) -> tuple[Any, ...]:
+        presence = None if worker is None else side.workers[worker]
+        return _in_any_order(side.store.turn(presence, **turn))
 
     @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        if self.added:
-            id = f"j{data.draw(st.integers(0, self.added - 1))}"
-            for side in self.sides:
-                side.store.request_cancel(id)
+    def start(self, data: st.DataObject) -> None:
+        """A worker begins a job, that it may have lost long ago."""
+        held = [claim for claim, worker in self.holders.items() if worker not in self.dead]
+        if held:
+            claim = data.draw(st.sampled_from(held))
+            self.both(lambda side: side.workers[self.holders[claim]].started(claim))
+
+    @rule(data=st.data())
+    def process_dies(self, data: st.DataObject) -> None:
+        """The process of some job dies, but not its worker."""
+        crashed = [Settlement(claim, Crashed()) for claim in self.some_claims(data)]
+        self.both(lambda side: self.turned(side, None, settled=crashed))
+        self.wait()
 
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
@@ -198,17 +235,54 @@ class Stores(RuleBasedStateMachine):
         for side in self.sides:
             side.home.kill(side.workers[worker])
 
+    @rule(data=st.data())
+    def beat(self, data: st.DataObject) -> None:
+        worker = data.draw(st.integers(0, len(self.model.workers) - 1))
+        if worker not in self.dead:
+            for side in self.sides:
+                side.workers[worker].beat()
+
+    @rule(hang=st.sampled_from([None, HANG]))
+    def rescue(self, hang: float | None) -> None:
+        self.both(lambda side: sorted(side.store.rescue(hang)))
+        self.wait()
+
     @rule()
-    def rescue(self) -> None:
-        rescued = [side.store.rescue() for side in self.sides]
-        assert sorted(rescued[0]) == sorted(rescued[1])
-        for side in self.sides:
-            side.home.clock.move(STEP)
+    def stand_still(self) -> None:
+        """No worker shows a beat for so long that it hangs."""
+        for _ in range(6):
+            self.rescue(HANG)
 
     @rule()
     def wait(self) -> None:
         for side in self.sides:
             side.home.clock.move(STEP)
+
+    @rule(seconds=st.sampled_from([600.0, 1500.0]))
+    def wait_long(self, seconds: float) -> None:
+        for side in self.sides:
+            side.home.clock.move(seconds)
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        id = self.known(data)
+        self.both(lambda side: side.store.request_cancel(id).version)
+
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        id = self.known(data)
+        if self.both(lambda side: side.store.retry(id).state) is State.QUEUED:
+            del self.over[id]
+
+    @rule(queue=st.sampled_from(QUEUES), on=st.booleans())
+    def pause(self, queue: str, on: bool) -> None:
+        self.both(lambda side: side.store.pause(queue, on))
+
+    @rule(earlier=st.sampled_from([None, 0.0]))
+    def purge(self, earlier: float | None) -> None:
+        before = None if earlier is None else self.model.home.clock.now() - earlier
+        for id in self.both(lambda side: sorted(side.store.purge(100, before))):
+            self.seen.pop(id, None)
 
     @rule()
     def reopen(self) -> None:
@@ -218,13 +292,17 @@ class Stores(RuleBasedStateMachine):
 
     @invariant()
     def both_tell_the_same(self) -> None:
-        assert self.real.records() == self.model.records()
-        ids = list(self.seen)
-        assert self.real.store.marks(ids) == self.model.store.marks(ids)
-        for id in ids:
-            assert self.real.store.result(id) == self.model.store.result(id)
-            assert self.real.store.lines(id) == self.model.store.lines(id)
-            assert self.real.store.files(id) == self.model.store.files(id)
+        self.both(lambda side: side.records())
+        self.both(lambda side: side.store.marks(list(self.seen)))
+        self.both(lambda side: side.store.paused())
+        for alias in ALIASES:
+            self.both(lambda side, alias=alias: side.store.named(alias))
+        for id in self.seen:
+            self.both(lambda side, id=id: side.store.result(id))
+            self.both(lambda side, id=id: side.store.lines(id))
+            self.both(lambda side, id=id: side.store.files(id))
+            self.both(lambda side, id=id: side.store.saved(id))
+            self.both(lambda side, id=id: side.why_waiting(id))
 
     @invariant()
     def counters_are_counts(self) -> None:
@@ -236,32 +314,56 @@ class Stores(RuleBasedStateMachine):
         for record in self.real.store.find(limit=1000):
             before = self.seen.get(record.id)
             self.seen[record.id] = record
+            if record.state in FINAL:
+                assert self.over.setdefault(record.id, (record.state, record.version)) == (
+                    record.state,
+                    record.version,
+                )
             if before is None:
                 continue
             assert record.fence >= before.fence
             assert record.last_line >= before.last_line
             if replace(record, last_line=before.last_line) != before:
                 assert record.version > before.version
-            assert _reachable(before, record)
 
 
-def _reachable(before: JobRecord, after: JobRecord) -> bool:
-    """Whether the allowed moves lead there, one for each that the version counts."""
-    states = {before.state}
-    for _ in range(after.version - before.version):
-        states |= {state for origin in states for state in MOVES[origin]}
-    return after.state in states
+def _answer(do: Callable[[Side], Any], side: Side) -> Any:
+    try:
+        return do(side)
+    except BackburnerError as error:
+        return type(error), getattr(error, "id", None)
 
 
-def _in_any_order(turn: Turn) -> tuple[object, ...]:
-    refused = sorted((claim.id, claim.fence) for claim in turn.refused)
+def _name(claim: Claim) -> tuple[str, int]:
+    return claim.id, claim.fence
+
+
+def _report(claim: Claim, number: int) -> Report:
+    return Report(
+        claim,
+        Progress(number, 9, "half") if number % 2 else None,
+        tuple(Line(moment(NOON), "info", str(n)) for n in range(number % 4)),
+        (JobFile(f"{number}.csv", "text/csv", number),) if number > 6 else (),
+        SAVED[number % 4],
+        overdue=number == 5,
+    )
+
+
+def _in_any_order(turn: Turn) -> tuple[Any, ...]:
+    refused = sorted(map(_name, turn.refused))
     return turn.claimed, refused, sorted(turn.cancelling)
 
 
-TestStores = Stores.TestCase
-TestStores.settings = settings(
-    max_examples=500,
-    stateful_step_count=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=20,
+        deadline=None,
+        database=None,
+        derandomize=WANTED == EXAMPLES,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+TestSQLite = Stores.TestCase
+TestSQLite.settings = _settings(WANTED)

@@ -451,6 +451,7 @@ class MemoryStore(Store):
 
     def request_cancel(self, id: str) -> JobRecord:
         with self._lock:
+            self.get(id)
             entry = self._find(id)
             if entry.record.state is State.QUEUED:
                 self._end(entry, State.CANCELLED, cancel_requested=True)
