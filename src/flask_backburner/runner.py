@@ -70,12 +70,12 @@ async def run_job_async(installation: Installation, running: RunningJob) -> Outc
     return attempt.outcome
 
 
-def timed_out(installation: Installation, claim: Claim) -> Outcome:
-    """How an attempt has ended that was stopped because it took longer than its timeout."""
+def stopped(installation: Installation, claim: Claim, how: type[JobInterrupted]) -> Outcome:
+    """How an attempt has ended that was told to stop so, and whose process was then killed."""
     attempt = _Attempt(installation, RunningJob(claim, installation.files, lambda report: False))
     with installation.app.app_context(), attempt:
         attempt.find()
-        raise JobTimedOut
+        raise how
     return attempt.outcome
 
 
