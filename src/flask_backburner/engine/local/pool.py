@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from ...errors import JobCancelled, JobInterrupted, JobReleased, JobTimedOut
 from ...files import FileFolder
-from ...record import Cancelled, Outcome, Released
+from ...record import Cancelled, Failed, Outcome, Released, Retry
 from ...running import Commit, RunningJob
 from ...store.base import Claim, Report, Settlement
 
@@ -60,8 +61,13 @@ class Pool(ABC):
 
     @property
     def room(self) -> int:
-        """How many more jobs could run now; negative when jobs wait."""
+        """How many more jobs the pool would take now."""
         return self.size - len(self._held)
+
+    @property
+    def vacant(self) -> bool:
+        """Whether a job that is taken now runs at once."""
+        return self.room > 0
 
     @property
     def news_waits(self) -> bool:
@@ -86,6 +92,12 @@ class Pool(ABC):
         if running.interrupt is not None or not self._means.begin(running.claim):
             return Released(started=False)
         return None
+
+    def _excused(self, outcome: Outcome) -> Outcome:
+        """At its end Python refuses new threads, which is not the job's fault."""
+        if isinstance(outcome, Failed | Retry) and not threading.main_thread().is_alive():
+            return Released()
+        return outcome
 
     def _ended(self, running: RunningJob, outcome: Outcome) -> None:
         """A job's attempt is over. Callable from any thread; does not ring."""
@@ -132,14 +144,13 @@ class Pool(ABC):
             self._interrupt(running, how)
 
     def _interrupt(self, running: RunningJob, how: type[JobInterrupted]) -> None:
-        if running.interrupt is None:
+        if running.interrupt is None and not running.told_at:
             running.told_at = time.monotonic()
-            running.interrupt = how
-            self._told(running)
+            self._tell(running, how)
 
     @abstractmethod
-    def _told(self, running: RunningJob) -> None:
-        """Reach a job that was just told to stop where it does not look by itself."""
+    def _tell(self, running: RunningJob, how: type[JobInterrupted]) -> None:
+        """Tell a job to stop, for the first time: from now on ``running.interrupt`` is ``how``."""
 
     def enforce(self, now: float) -> list[Report]:
         """Tell the jobs whose time is up to stop, and report those that were told in vain.
@@ -148,9 +159,8 @@ class Pool(ABC):
         """
         reports = []
         for running in list(self._held.values()):
-            if running.interrupt is None:
-                if self._timed_out(running, now):
-                    self._interrupt(running, JobTimedOut)
+            if self._timed_out(running, now):
+                self._interrupt(running, JobTimedOut)
             elif self._is_late(running, now):
                 self._overdue.add(running)
                 self._gone_astray(running)
@@ -159,15 +169,16 @@ class Pool(ABC):
         return reports
 
     def _timed_out(self, running: RunningJob, now: float) -> bool:
-        if not running.began_at:
+        if not running.began_at or running.told_at:
             return False
         timeout = self._means.timeout(running.claim.task)
         return timeout is not None and now - running.began_at > timeout
 
     def _is_late(self, running: RunningJob, now: float) -> bool:
+        if running.interrupt is None or not running.began_at:
+            return False
         running.told_at = running.told_at or now  # a job may find out by itself
-        late = running.began_at and now - running.told_at > STOP_SECONDS
-        return bool(late) and running not in self._overdue
+        return now - running.told_at > STOP_SECONDS and running not in self._overdue
 
     @abstractmethod
     def _gone_astray(self, running: RunningJob) -> None:

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Iterable
 
 from ...codec.shown import show_error
-from ...record import Failed, Fault, Outcome, Released, Retry
+from ...errors import JobInterrupted
+from ...record import Failed, Fault, Outcome
 from ...running import RunningJob, storable
-from ...store.base import Claim, Settlement
+from ...store.base import Claim, Report, Settlement
 from .pool import STOP_SECONDS, Means, Pool
+
+AHEAD_SECONDS = 0.005
+MOST_AHEAD = 1000
 
 Run = Callable[[RunningJob], Outcome]
 
@@ -30,6 +34,8 @@ class ThreadPool(Pool):
         super().__init__(size, means)
         self._run = run
         self._ring_below = 0
+        self._ahead = 0
+        self._judged_at = 0.0
         self._replaced: set[RunningJob] = set()
         # Looked up late: gevent puts queues of its own here, which let others run.
         self._line: queue.SimpleQueue[RunningJob | None] = queue.SimpleQueue()
@@ -51,7 +57,15 @@ class ThreadPool(Pool):
 
     @property
     def room(self) -> int:
-        return super().room + len(self._replaced)
+        return max(0, self._free + self._ahead)
+
+    @property
+    def vacant(self) -> bool:
+        return self._free > 0
+
+    @property
+    def _free(self) -> int:
+        return self.size + len(self._replaced) - self.held
 
     def take(self, claims: Iterable[Claim]) -> None:
         super().take(claims)
@@ -60,6 +74,20 @@ class ThreadPool(Pool):
 
     def _accept(self, running: RunningJob) -> None:
         self._line.put(running)
+
+    def settled(self) -> tuple[list[Settlement], list[Report]]:
+        settled, reports = super().settled()
+        self._judge_speed(len(settled))
+        return settled, reports
+
+    def _judge_speed(self, finished: int) -> None:
+        """Take jobs ahead of the free threads only while they are short: some ms of work."""
+        now = time.monotonic()
+        passed, self._judged_at = now - self._judged_at, now
+        saturated = finished >= self.size
+        self._ahead = (
+            min(MOST_AHEAD, int(finished / passed * AHEAD_SECONDS)) if saturated and passed else 0
+        )
 
     def _serve(self) -> None:
         while (running := self._line.get()) is not None:
@@ -72,13 +100,10 @@ class ThreadPool(Pool):
                 self._means.ring()
 
     def _outcome(self, running: RunningJob) -> Outcome:
-        outcome = self._not_begun(running) or self._run(running)
-        if isinstance(outcome, Failed | Retry) and _process_ends():
-            return Released()  # at exit Python refuses new threads, which is not the job's fault
-        return outcome
+        return self._not_begun(running) or self._excused(self._run(running))
 
-    def _told(self, running: RunningJob) -> None:
-        """It finds out at its next progress call."""
+    def _tell(self, running: RunningJob, how: type[JobInterrupted]) -> None:
+        running.interrupt = how  # it looks at its next progress call
 
     def _gone_astray(self, running: RunningJob) -> None:
         if len(self._replaced) < self.size:
@@ -122,8 +147,3 @@ class ThreadPool(Pool):
             self._line.put(None)
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _process_ends() -> bool:
-    """Whether the interpreter is on its way out, while a worker lives in its threads."""
-    return not threading.main_thread().is_alive()
