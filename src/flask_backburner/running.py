@@ -128,6 +128,15 @@ class RunningJob:
             else:
                 self.saved[key] = value
 
+    def hear(self, report: Report) -> None:
+        """Take over what the job said in another process, to be told here."""
+        self._lines.extend(report.lines)
+        self._attached.extend(report.files)
+        progress = report.progress
+        if progress is not None:
+            self.total, self.current = progress.total, progress.current
+            self.message, self.phase = progress.message, progress.phase
+
     def news(self) -> Report | None:
         """What changed since this was asked last, for the worker to report."""
         now = (self.current, self.total, self.message, self.phase)
