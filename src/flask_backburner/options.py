@@ -161,7 +161,7 @@ def checked_timeout(value: object) -> float | None:
 def checked_retry_on(value: object) -> Errors:
     """The classes of exceptions. Raises ``ValueError``."""
     classes: Errors = ()
-    for each in value if isinstance(value, Iterable) else [value]:
+    for each in value if isinstance(value, Iterable) and not isinstance(value, str) else [value]:
         if not isinstance(each, type) or not issubclass(each, BaseException):
             raise ValueError(
                 f"retry_on has {show(each)}, but takes classes of exceptions only, such as "
