@@ -49,8 +49,8 @@ def load(letter: Letter) -> Installation:
     found = (installation.settings.place, installation.settings.name)
     if found != (letter.store, letter.name):
         raise WrongApp(
-            f"It has the store {found[0]} and the name {found[1]!r}, but the process that started it has "
-            f"{letter.store} and {letter.name!r}."
+            f"It has the store {found[0]} and the name {found[1]!r}, but the process that started "
+            f"it has {letter.store} and {letter.name!r}."
         )
     return installation
 

@@ -200,7 +200,10 @@ class Pool(ABC):
     def hand_back_running(self) -> list[Settlement]:
         """Give up the jobs that run: they stop when they can, and nothing more is heard."""
         self.interrupt_all(JobReleased)
-        back = [Settlement(running.claim, Released()) for running in self._held.values()]
+        back = [
+            Settlement(running.claim, Released(started=bool(running.began_at)))
+            for running in self._held.values()
+        ]
         self._held.clear()
         self._finished.clear()
         self._overdue.clear()

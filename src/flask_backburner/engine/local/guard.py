@@ -1,0 +1,61 @@
+"""Guard: the process beside each slot that ends whatever the slot leaves behind."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import struct
+
+from .kinship import adopt_orphans, child_alarm, die_with, kill_children, kill_group, reap
+from .letter import Letter
+from .slot import live
+
+STATUS = struct.Struct("!i")
+
+
+def keep_guard(
+    letter: Letter, work: socket.socket, side: socket.socket, leash: socket.socket
+) -> None:
+    """Fork a slot, in a session of its own, and stay until it has ended; returns in both.
+
+    When the other end of the leash is closed the slot is killed. Either way all its descendants
+    are killed too, and then its wait status goes up the leash.
+    """
+    adopt_orphans()
+    alarm, sender = child_alarm()
+    guard = os.getpid()
+    slot = os.fork()
+    if not slot:
+        die_with(guard)
+        signal.set_wakeup_fd(-1)
+        for each in (leash, alarm, sender):
+            each.close()
+        os.setsid()
+        live(letter, work, side)
+        return
+    work.close()
+    side.close()
+    _report(leash, _end_of(slot, leash, alarm))
+
+
+def _end_of(slot: int, leash: socket.socket, alarm: socket.socket) -> int:
+    with selectors.DefaultSelector() as selector:
+        selector.register(leash, selectors.EVENT_READ)
+        selector.register(alarm, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if alarm in ready:
+                alarm.recv(4096)
+            ended = reap()
+            if slot in ended or leash in ready:
+                kill_group(slot)
+                return (ended | kill_children()).get(slot, 0)
+
+
+def _report(leash: socket.socket, status: int) -> None:
+    try:
+        leash.sendall(STATUS.pack(status))
+    except OSError:
+        return  # the worker is gone

@@ -1,0 +1,117 @@
+"""Kinship: how processes are bound to each other, by the means of the operating system."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+ON_LINUX = sys.platform == "linux"
+PROC = Path("/proc")
+PAUSE = 0.005
+PATIENCE = 10.0
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants that lose theirs, where the system can do that."""
+    if ON_LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent ends, which is the process that forked this one."""
+    if ON_LINUX:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def child_alarm() -> tuple[socket.socket, socket.socket]:
+    """A socket that is readable once a child has ended, and its other end, to be kept.
+
+    Signals that ask a process to end do nothing from now on: what they are about is told by
+    closing a socket.
+    """
+    alarm, sender = socket.socketpair()
+    sender.setblocking(False)
+    for number in (signal.SIGCHLD, *ASKING):
+        signal.signal(number, carry_on)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    return alarm, sender
+
+
+def carry_on(number: int, frame: FrameType | None) -> None:
+    """Handles a signal by doing nothing; one that is ignored would stay so in all children."""
+
+
+def limit_memory(size: int) -> None:
+    """Refuse this process, and those that it starts, more than so many bytes of data."""
+    kind = resource.RLIMIT_DATA if ON_LINUX else resource.RLIMIT_AS
+    resource.setrlimit(kind, (size, size))
+
+
+def kill_group(leader: int) -> None:
+    """SIGKILL to a process and all in its group."""
+    for kill in (os.killpg, os.kill):
+        with suppress(ProcessLookupError, PermissionError):
+            kill(leader, signal.SIGKILL)
+
+
+def reap() -> dict[int, int]:
+    """The children that have ended since this was asked last, and their wait statuses."""
+    ended: dict[int, int] = {}
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            ended[pid] = status
+    return ended
+
+
+def kill_children(spared: frozenset[int] = frozenset()) -> dict[int, int]:
+    """SIGKILL to all children and those they leave behind; gives back what ``reap`` does."""
+    ended = reap()
+    deadline = time.monotonic() + PATIENCE
+    while (left := children() - spared) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(PAUSE)
+        ended |= reap()
+    return ended
+
+
+def children() -> set[int]:
+    """The children of this process that were not reaped; empty where that cannot be known."""
+    own = str(os.getpid()).encode()
+    return {int(entry.name) for entry in _processes() if _parent(entry) == own}
+
+
+def _processes() -> list[Path]:
+    if not ON_LINUX:
+        return []
+    return [entry for entry in PROC.iterdir() if entry.name.isdigit()]
+
+
+def _parent(entry: Path) -> bytes | None:
+    try:
+        stat = (entry / "stat").read_bytes()
+    except OSError:
+        return None  # it has ended
+    # The name in the second field may hold blanks and brackets: read on after the last one.
+    return stat.rpartition(b")")[2].split()[1]

@@ -1,0 +1,114 @@
+"""Nursery: a process with nothing but imports, which forks the slots of a worker on request.
+
+It has one thread only, so that a fork finds no lock held, and has not loaded the app, so that no
+connection is shared. A request is a letter, with it the three sockets of the new slot; the
+answer is one byte.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import socket
+import sys
+import traceback
+from contextlib import suppress
+
+import msgspec
+
+from .guard import keep_guard
+from .kinship import adopt_orphans, child_alarm, kill_children, reap
+from .letter import Letter
+
+LARGEST_LETTER = 1 << 16
+SOCKETS = 3
+FORKED = b"+"
+REFUSED = b"-"
+
+
+def main() -> int:
+    """Serve the worker until it closes the control socket, which is the standard input."""
+    control = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    adopt_orphans()
+    gc.freeze()  # or each child's first collection would copy all that it shares with this one
+    return Nursery(control).serve()
+
+
+class Nursery:
+    """Forks guards, which fork the slots; kills what a guard that was killed has left."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._alarm, self._sender = child_alarm()
+        self._guards: frozenset[int] = frozenset()
+
+    def serve(self) -> int:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(self._alarm, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._alarm in ready:
+                    self._alarm.recv(4096)
+                    self._mourn()
+                if self._control in ready and not self._answer():
+                    return 0
+
+    def _mourn(self) -> None:
+        ended = reap()
+        self._guards -= ended.keys()
+        if any(ended.values()):
+            kill_children(self._guards)
+
+    def _answer(self) -> bool:
+        """Fork as the next request says; false if the worker is gone."""
+        try:
+            data, ends, _, _ = socket.recv_fds(self._control, LARGEST_LETTER, SOCKETS)
+            if not data:
+                return False
+            sockets = [socket.socket(fileno=end) for end in ends]
+            try:
+                guard = self._fork(msgspec.json.decode(data, type=Letter), sockets)
+            finally:
+                for each in sockets:
+                    each.close()
+            self._control.send(FORKED if guard else REFUSED)
+        except ConnectionError:
+            return False
+        return True
+
+    def _fork(self, letter: Letter, sockets: list[socket.socket]) -> bool:
+        try:
+            guard = os.fork()
+        except OSError as error:
+            print(f"No process for a job can be started: {error}", file=sys.stderr)
+            return False
+        if not guard:
+            self._be_guard(letter, sockets)
+        self._guards |= {guard}
+        return True
+
+    def _be_guard(self, letter: Letter, sockets: list[socket.socket]) -> None:
+        """In the guard, and in the slot that it forks; neither returns."""
+        status = 1
+        try:
+            for each in (self._control, self._alarm, self._sender):
+                each.close()
+            keep_guard(letter, *sockets)
+            status = 0
+        except BaseException as error:
+            traceback.print_exception(error)
+        finally:
+            _leave(status)
+
+
+def _leave(status: int) -> None:
+    """End without waiting for threads or for what was registered with ``atexit``."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # a job may have closed or replaced it
+            stream.flush()
+    os._exit(status)
