@@ -26,11 +26,11 @@ class CountingStore(MemoryStore):
         self.rescues = self.tended = 0
         self.broken = False
 
-    def rescue(self) -> list[str]:
+    def rescue(self, hang: float | None = None) -> list[str]:
         self.rescues += 1
         if self.broken:
             raise StoreError("No rescue today.")
-        return super().rescue()
+        return super().rescue(hang)
 
     def tend(self) -> None:
         self.tended += 1
@@ -87,7 +87,7 @@ def test_the_jobs_of_a_dead_worker_are_taken_up(
     Upkeep(store, files, told.extend).work()
     assert (store.get(claim.id).state, store.get(claim.id).attempt) == ("queued", 0)
     assert told == [claim.id]
-    assert "Took up 1 jobs of workers that died" in caplog.text
+    assert "Took up 1 jobs whose worker had died" in caplog.text
 
 
 def test_files_without_a_job_are_swept_once_they_are_old(files: FileFolder) -> None:

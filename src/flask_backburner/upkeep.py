@@ -33,11 +33,16 @@ class Upkeep:
         store: Store,
         files: FileFolder,
         tell: Callable[[Iterable[str]], None] = lambda ids: None,
+        hang: float | None = None,
     ) -> None:
-        """``tell`` is given the ids of jobs that were rescued, of which some are over."""
+        """``tell`` is given the ids of jobs that were rescued, of which some are over.
+
+        So many seconds of a worker's silence count as a ``hang``.
+        """
         self._store = store
         self._files = files
         self._tell = tell
+        self._hang = hang
         self._retention_due = 0.0
         self._sweep_due = 0.0
         self._duties = (
@@ -70,9 +75,11 @@ class Upkeep:
                 trouble.over()
 
     def _rescue(self) -> None:
-        rescued = self._store.rescue()
+        rescued = self._store.rescue(self._hang)
         if rescued:
-            logger.warning("Took up %d jobs of workers that died", len(rescued))
+            logger.warning(
+                "Took up %d jobs whose worker had died or hung, or whose time was up", len(rescued)
+            )
             self._tell(rescued)
 
     def _retain(self) -> None:

@@ -97,9 +97,10 @@ class Bell:
         self._state = state
         return True
 
-    def wait(self, seconds: float) -> None:
-        """Return when it rings, at the latest after so many seconds."""
-        for key, _ in self._selector.select(max(0.0, seconds)):
+    def wait(self, seconds: float) -> bool:
+        """Return when it rings, at the latest after so many seconds; whether it rang."""
+        heard = self._selector.select(max(0.0, seconds))
+        for key, _ in heard:
             if key.data is None:
                 _drain(cast(socket.socket, key.fileobj))
             elif _ended(key.fd):
@@ -108,6 +109,7 @@ class Bell:
         # Only now: a byte sent in between would be drained while it seemed to be on its way,
         # and then nobody could ring any more.
         self._rung = False
+        return bool(heard)
 
     def close(self) -> None:
         """Stop listening. Repeatable."""

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from math import inf
 
 from ...context import capturing_logs
-from ...errors import JobCancelled
+from ...errors import JobCancelled, JobReleased
 from ...installation import Installation
-from ...runner import run_job
+from ...record import Released
 from ...store.base import Claim, Presence, Report, Settlement, Turn
 from ...trouble import Trouble
 from ...upkeep import Upkeep
+from .crew import Crew, Offer
 from .notices import Notices
-from .pool import Means
-from .threads import ThreadPool
+from .pool import Means, Pool
 from .wakeup import Bell, runtime_folder
 
 REPORT_INTERVAL = 0.1
-AHEAD_SECONDS = 0.005
-MOST_AHEAD = 1000
+BEAT_SECONDS = 0.5
 STALLED_SECONDS = 0.02
 SHORTEST_PAUSE = 0.001
 STORE_PAUSE = 0.5
+RELEASE_SECONDS = 0.5
+"""So long running jobs may take to stop by themselves before they are handed back."""
 WAIT_FOR_ROLE = 0.05
 THREAD_PATIENCE = 1.0
 
@@ -31,7 +33,7 @@ logger = logging.getLogger("flask_backburner")
 
 
 class Worker:
-    """Runs the jobs of one app in threads of this process, until it is told to stop."""
+    """Runs the jobs of one app until it is told to stop."""
 
     def __init__(
         self,
@@ -42,10 +44,12 @@ class Worker:
         burst: bool = False,
         role: str | None = None,
         leash: int | None = None,
+        slots: Callable[[Means], Pool] | None = None,
     ) -> None:
         """Of all workers with a ``role`` only one claims jobs at any time.
 
-        The worker stops when the other end of its ``leash``, a pipe, is closed.
+        The worker stops when the other end of its ``leash``, a pipe, is closed. ``slots`` makes
+        the pool of process jobs, where there can be one.
         """
         settings = installation.settings
         self._installation = installation
@@ -53,6 +57,7 @@ class Worker:
         self._queues = queues if queues is not None else settings.queues
         self._burst = burst
         self._role = role
+        self._slots = slots
         self._poll = settings.poll
         self._bell = Bell(runtime_folder(settings.place, settings.name))
         if leash is not None:
@@ -60,15 +65,15 @@ class Worker:
         # A flag, no Event: a signal's handler must never wait for a lock.
         self._stopping = False
         self._deadline = 0.0
-        self._ahead = 0
+        self._releasing = False
+        self._handed_back = 0
         self._settled: list[Settlement] = []
         self._reports: list[Report] = []
         self._reported_at = 0.0
-        self._turned_at = 0.0
         self._trouble = Trouble("The worker")
 
     def stop(self, grace: float) -> None:
-        """Stop claiming; running jobs get ``grace`` seconds, a second call may shorten that.
+        """Stop claiming; running jobs get ``grace`` seconds, a second call may change that.
 
         Returns at once, also from a signal's handler; ``run`` returns when it is done.
         """
@@ -99,30 +104,30 @@ class Worker:
         return None
 
     def _serve(self, presence: Presence) -> int:
+        installation = self._installation
         self._presence = presence
-        self._notices = Notices(self._installation)
-        self._upkeep = Upkeep(self._store, self._installation.files, self._notices.rescued)
-        means = Means(
-            self._began, self._commit, self._bell.ring, self._timeout, self._installation.files
+        self._notices = Notices(installation)
+        self._upkeep = Upkeep(
+            self._store, installation.files, self._notices.rescued, installation.settings.hang
         )
-        self._pool = ThreadPool(
-            self._threads, means, lambda running: run_job(self._installation, running)
-        )
+        means = Means(self._began, self._commit, self._bell.ring, self._timeout, installation.files)
+        slots = self._slots(means) if self._slots else None
+        self._crew = Crew(installation, means, self._threads, slots)
         # Flask adds its own handler only where it finds none: let it look before ours is there.
-        _ = self._installation.app.logger
+        _ = installation.app.logger
         try:
             self._upkeep.start()
             with capturing_logs():
                 self._work()
                 return self._finish()
         finally:
-            self._pool.close(THREAD_PATIENCE)
+            self._crew.close(THREAD_PATIENCE)
             self._notices.close(THREAD_PATIENCE)
             self._resign()
             presence.leave()
 
     def _began(self, claim: Claim) -> bool:
-        """Called by a job's thread before its function."""
+        """Called before a job's function, by whoever runs it."""
         held = self._presence.started(claim)
         if held:
             self._notices.started(claim)
@@ -138,84 +143,91 @@ class Worker:
 
     def _work(self) -> None:
         while not self._stopping:
-            turn = self._tried_turn()
-            if turn is None:
-                self._bell.wait(STORE_PAUSE)
-            elif self._burst and not turn.claimed and not self._pool.held:
+            claimed = self._tried_turn()
+            if claimed is None:
+                self._wait(STORE_PAUSE)
+            elif self._burst and not claimed and not self._crew.held:
                 return
             else:
                 self._rest()
 
-    def _tried_turn(self) -> Turn | None:
+    def _tried_turn(self) -> int | None:
         """A turn that failed has lost nothing: what was to be recorded is still here."""
         try:
-            turn = self._turn()
+            self._presence.beat()
+            claimed = self._turn()
         except Exception as error:
             self._trouble.tell(error)
             return None
         if self._trouble.over():
             logger.info("The worker goes on")
-        return turn
+        return claimed
 
-    def _turn(self) -> Turn:
+    def _turn(self) -> int:
+        """Hand over what happened, and take as many jobs as there is room for."""
         self._gather()
+        claimed = 0
+        for offer in self._offers():
+            turn = self._exchange(offer)
+            self._crew.take(turn.claimed)
+            self._crew.let_go(turn.refused)
+            self._crew.interrupt(turn.cancelling, JobCancelled)
+            claimed += len(turn.claimed)
+        return claimed
+
+    def _offers(self) -> Iterable[Offer]:
+        return [Offer(0)] if self._stopping else self._crew.offers(eager=self._burst)
+
+    def _exchange(self, offer: Offer) -> Turn:
         turn = self._store.turn(
             self._presence,
             settled=self._settled,
             reports=self._reports,
-            room=self._room(),
+            room=offer.room,
             queues=self._queues,
-            tasks=self._installation.known_tasks(),
+            tasks=offer.tasks,
+            alone=offer.alone,
         )
         settled, self._settled = self._settled, []
         reports, self._reports = self._reports, []
-        self._pool.take(turn.claimed)
-        self._pool.let_go(turn.refused)
-        self._pool.interrupt(turn.cancelling, JobCancelled)
         self._notices.recorded(settled, reports, turn.refused)
         return turn
 
     def _gather(self) -> None:
         """Collect what happened since the last turn: ends at once, progress now and then."""
-        settled, last_words = self._pool.settled()
-        self._judge_speed(len(settled))
+        settled, last_words = self._crew.settled()
         self._settled += settled
+        if self._releasing:
+            self._handed_back += sum(entry.outcome == Released() for entry in settled)
         now = time.monotonic()
         # While older news cannot be recorded the jobs keep theirs: the newest of each.
         if now - self._reported_at >= REPORT_INTERVAL and not self._reports:
             self._reported_at = now
-            self._reports += self._pool.reports()
-            self._reports += self._pool.enforce(now)
+            self._reports += self._crew.reports(now)
         self._reports += last_words
-
-    def _judge_speed(self, finished: int) -> None:
-        """Claim ahead of the free threads only while jobs are short: some ms of work."""
-        now = time.monotonic()
-        passed, self._turned_at = now - self._turned_at, now
-        saturated = finished >= self._threads
-        self._ahead = (
-            min(MOST_AHEAD, int(finished / passed * AHEAD_SECONDS)) if saturated and passed else 0
-        )
-
-    def _room(self) -> int:
-        if self._stopping:
-            return 0
-        return max(0, self._threads + self._ahead - self._pool.held)
 
     def _rest(self) -> None:
         """Wait until something may have happened."""
-        if self._pool.waiting:
+        if self._crew.threads.waiting:
             self._bell.wait(STALLED_SECONDS)
-            if not self._pool.news_waits:
+            if not self._crew.threads.news_waits:
                 # A long job came in between: those behind it may be another worker's.
-                self._settled += self._pool.hand_back_waiting()
+                self._settled += self._crew.threads.hand_back_waiting()
             return
-        if self._bell.show(idle=self._pool.held < self._threads):
+        if self._bell.show(idle=self._crew.vacant):
             return  # work that came before the others could know is found by another turn
-        self._bell.wait(self._pause())
+        self._wait(self._pause())
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for the bell, and show meanwhile that the loop goes round."""
+        until = time.monotonic() + seconds
+        while not self._bell.wait(min(BEAT_SECONDS, until - time.monotonic())):
+            if time.monotonic() >= until:
+                return
+            self._presence.beat()
 
     def _pause(self) -> float:
-        if not self._pool.held:
+        if not self._crew.held:
             return self._poll
         # Not a moment before the next reports are due, which would put them off to the next.
         due = self._reported_at + REPORT_INTERVAL - time.monotonic()
@@ -225,21 +237,26 @@ class Worker:
         """Hand back what nobody began, wait for what runs, hand back the rest."""
         self._stopping = True
         self._bell.show(idle=False)
-        self._settled += self._pool.hand_back_waiting()
+        self._settled += self._crew.hand_back_waiting()
         self._tried_turn()
         # The next worker need not wait for the jobs that still run here.
         self._resign()
-        if self._pool.held:
-            left = max(0.0, self._deadline - time.monotonic())
+        if self._crew.held:
             logger.info(
-                "No more jobs are claimed; %d still run, for up to %.0f s",
-                self._pool.held,
-                left,
+                "No more jobs are claimed; %d still run, %s", self._crew.held, self._told_grace()
             )
-        while (self._pool.held or self._settled) and time.monotonic() < self._deadline:
-            self._bell.wait(min(REPORT_INTERVAL, self._deadline - time.monotonic()))
-            self._tried_turn()
+        self._wait_for_jobs(lambda: self._deadline)
         return self._hand_back_running()
+
+    def _told_grace(self) -> str:
+        left = self._deadline - time.monotonic()
+        return "until they end" if left == inf else f"for up to {max(0.0, left):.0f} s"
+
+    def _wait_for_jobs(self, deadline: Callable[[], float]) -> None:
+        """Until all have ended and are recorded; the deadline may come nearer meanwhile."""
+        while (self._crew.held or self._settled) and time.monotonic() < deadline():
+            self._bell.wait(min(REPORT_INTERVAL, deadline() - time.monotonic()))
+            self._tried_turn()
 
     def _resign(self) -> None:
         self._upkeep.stop(THREAD_PATIENCE)
@@ -247,11 +264,17 @@ class Worker:
             self._store.resign(self._role)
 
     def _hand_back_running(self) -> int:
+        """Tell what still runs that it goes on elsewhere; who does not listen is given up."""
+        self._releasing = True
+        self._crew.interrupt_all(JobReleased)
+        release_by = time.monotonic() + RELEASE_SECONDS
+        self._wait_for_jobs(lambda: release_by)
         self._gather()
-        self._reports += self._pool.reports()
-        back = self._pool.hand_back_running()
+        self._reports += self._crew.reports(time.monotonic())
+        back = self._crew.hand_back_running()
         self._settled += back
+        self._handed_back += len(back)
         self._tried_turn()
-        if back:
-            logger.warning("Handed back %d running jobs", len(back))
-        return len(back)
+        if self._handed_back:
+            logger.warning("Handed back %d running jobs", self._handed_back)
+        return self._handed_back

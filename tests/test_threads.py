@@ -1,4 +1,4 @@
-"""The pool: jobs in a worker's hands, and what becomes of those that wait, run and are told."""
+"""Threads as a pool: what becomes of jobs that wait, run and are told."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from flask_backburner.context import Bound, RunningJob, current_job
-from flask_backburner.engine.local.pool import ThreadPool
+from flask_backburner.context import current_job
+from flask_backburner.engine.local.pool import Means
+from flask_backburner.engine.local.threads import ThreadPool
 from flask_backburner.errors import JobCancelled, JobReleased
 from flask_backburner.files import FileFolder
 from flask_backburner.record import Cancelled, Failed, Fault, Outcome, Released, Succeeded
+from flask_backburner.running import Bound, RunningJob
 from flask_backburner.store.base import Claim, Settlement
 from support.waiting import until
 
@@ -25,7 +27,10 @@ class Bench:
         self.breaking: set[str] = set()
         self.rings = 0
         self.go = threading.Event()
-        self.pool = ThreadPool(threads, self._run, self._begin, self._ring, FileFolder("/nowhere"))
+        means = Means(
+            self._begin, lambda report: True, self._ring, lambda task: None, FileFolder("/nowhere")
+        )
+        self.pool = ThreadPool(threads, means, self._run)
 
     def _begin(self, claim: Claim) -> bool:
         self.begun.append(claim.id)

@@ -1,0 +1,185 @@
+"""Crew: a worker's pools as one; each job goes to the pool that its task asks for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from ...errors import JobInterrupted
+from ...installation import Definition, Installation
+from ...record import SUSPICIOUS
+from ...runner import run_job, run_job_async
+from ...store.base import Claim, Report, Settlement
+from ...submission import PREFIX
+from .loop import LoopPool
+from .pool import Means, Pool
+from .quarantine import Quarantine
+from .threads import ThreadPool
+
+SUSPECTS_INTERVAL = 0.2
+BUSY_SECONDS = 1.0
+"""After so long without a pause a worker takes a suspicious job and lets its others end."""
+
+
+class Offer(Struct, frozen=True):
+    """Room for so many jobs of these tasks; ``alone`` for suspicious ones only."""
+
+    room: int
+    tasks: Sequence[str] = ()
+    alone: bool = False
+
+
+class Crew:
+    """Threads for ordinary jobs, an event loop for async ones, slots for process jobs.
+
+    A suspicious job gets a slot, or without slots waits in quarantine until all else has ended.
+    """
+
+    def __init__(
+        self, installation: Installation, means: Means, threads: int, slots: Pool | None
+    ) -> None:
+        self._installation = installation
+        self.threads = ThreadPool(threads, means, lambda running: run_job(installation, running))
+        self._loop = LoopPool(means, lambda running: run_job_async(installation, running))
+        self._slots = slots
+        self._quarantine = Quarantine(means)
+        self._pools = [self.threads, self._loop, self._quarantine] + ([slots] if slots else [])
+        self._tasks: dict[Pool, list[str]] = {}
+        self._tasks_known = -1
+        self._let_out = False
+        self._asked_at = self._calm_at = time.monotonic()
+
+    @property
+    def held(self) -> int:
+        """How many jobs are in the worker's hands."""
+        return sum(pool.held for pool in self._pools)
+
+    @property
+    def vacant(self) -> bool:
+        """Whether a job of any kind that the app has would run at once."""
+        return not self._secluded and any(pool.vacant for pool in self._tasks)
+
+    @property
+    def _secluded(self) -> bool:
+        """Whether a suspicious job runs in a thread, or waits until it can."""
+        return self._let_out or bool(self._quarantine.held)
+
+    def offers(self, *, eager: bool = False) -> Iterator[Offer]:
+        """What to ask the store for, one after the other, each as things are by then.
+
+        The first comes even without room: somebody has to take along what happened. Suspicious
+        jobs are asked for now and then, or always if ``eager``.
+        """
+        self._sort_tasks()
+        if self._secluded:
+            yield Offer(0)
+            return
+        for pool, tasks in self._tasks.items():
+            if pool is self.threads or pool.room:
+                yield Offer(pool.room, tasks)
+        now = time.monotonic()
+        if eager or now - self._asked_at >= SUSPECTS_INTERVAL:
+            self._asked_at = now
+            room = self._room_for_suspects(now)
+            if room:
+                yield Offer(room, [task for some in self._tasks.values() for task in some], True)
+
+    def _sort_tasks(self) -> None:
+        """The tasks of each pool; of a pool that needs none there is no word."""
+        known = self._installation.tasks
+        if len(known) == self._tasks_known:
+            return
+        self._tasks_known = len(known)
+        self._tasks = {self.threads: [PREFIX + "*"]}
+        for name, definition in list(known.items()):
+            pool = self._pool_of(definition)
+            if pool is not None:
+                self._tasks.setdefault(pool, []).append(name)
+
+    def _pool_of(self, definition: Definition) -> Pool | None:
+        if definition.process and self._slots is not None:
+            return self._slots
+        if definition.process and not self._installation.app.testing:
+            return None  # another worker can give it a process
+        return self._loop if definition.is_async else self.threads
+
+    def _room_for_suspects(self, now: float) -> int:
+        if self._slots is not None:
+            return self._slots.room
+        return 1 if not self.held or now - self._calm_at > BUSY_SECONDS else 0
+
+    def take(self, claims: Collection[Claim]) -> None:
+        """Run these jobs, each where it belongs."""
+        if claims:
+            for pool, some in self._sorted(claims).items():
+                pool.take(some)
+            self._see_to_quarantine()
+
+    def _sorted(self, claims: Iterable[Claim]) -> dict[Pool, list[Claim]]:
+        places: dict[Pool, list[Claim]] = {}
+        for claim in claims:
+            places.setdefault(self._place(claim), []).append(claim)
+        return places
+
+    def _place(self, claim: Claim) -> Pool:
+        # By the job alone: a claim may come later than the turn that asked for it.
+        if claim.crashes >= SUSPICIOUS:
+            return self._slots or self._quarantine
+        definition = self._installation.tasks.get(claim.task)
+        return (self._pool_of(definition) if definition else None) or self.threads
+
+    def _see_to_quarantine(self) -> None:
+        if self.held == self._quarantine.held:
+            self._calm_at = time.monotonic()
+            self._let_out = bool(self._quarantine.waiting)
+            if self._let_out:
+                self.threads.take(self._quarantine.let_out())
+
+    def settled(self) -> tuple[list[Settlement], list[Report]]:
+        """The jobs that finished, and their last words."""
+        settled, reports = [], []
+        for pool in self._pools:
+            some, words = pool.settled()
+            settled += some
+            reports += words
+        self._see_to_quarantine()
+        return settled, reports
+
+    def reports(self, now: float) -> list[Report]:
+        """What is new of the jobs that run; those whose time is up are told to stop."""
+        reports = []
+        for pool in self._pools:
+            reports += pool.reports()
+            reports += pool.enforce(now)
+        return reports
+
+    def interrupt(self, ids: Collection[str], how: type[JobInterrupted]) -> None:
+        """Tell these jobs to stop."""
+        for pool in self._pools:
+            pool.interrupt(ids, how)
+
+    def interrupt_all(self, how: type[JobInterrupted]) -> None:
+        """Tell all jobs to stop."""
+        for pool in self._pools:
+            pool.interrupt_all(how)
+
+    def let_go(self, claims: Collection[Claim]) -> None:
+        """Tell those of the jobs to stop whose claim is not this worker's any more."""
+        for pool in self._pools:
+            pool.let_go(claims)
+
+    def hand_back_waiting(self) -> list[Settlement]:
+        """Take the jobs that have not begun out of the line."""
+        return [entry for pool in self._pools for entry in pool.hand_back_waiting()]
+
+    def hand_back_running(self) -> list[Settlement]:
+        """Give up the jobs that run; nothing more is heard of them."""
+        return [entry for pool in self._pools for entry in pool.hand_back_running()]
+
+    def close(self, patience: float) -> None:
+        """End what the pools have started, waiting so many seconds at most."""
+        deadline = time.monotonic() + patience
+        for pool in self._pools:
+            pool.close(max(0.0, deadline - time.monotonic()))
