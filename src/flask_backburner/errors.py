@@ -202,11 +202,15 @@ class JobTimedOut(JobCancelled):
 
 
 class JobRetry(JobInterrupted):
-    """The job asked to be tried again, after ``countdown`` seconds or as its task says."""
+    """The job asked to be tried again, after ``countdown`` seconds or as its task says.
 
-    def __init__(self, countdown: float | None = None) -> None:
+    ``retries`` is how often in all, if that is not what its task says.
+    """
+
+    def __init__(self, countdown: float | None = None, retries: int | None = None) -> None:
         super().__init__()
         self.countdown = countdown
+        self.retries = retries
 
 
 class JobReleased(JobInterrupted):

@@ -159,7 +159,7 @@ class _Attempt:
         """The code asked to be tried again; which it is while there are retries left."""
         cause = wish.__cause__ or (None if wish.__suppress_context__ else wish.__context__)
         claim = self._running.claim
-        if claim.failures < claim.retries:
+        if claim.failures < (claim.retries if wish.retries is None else wish.retries):
             return self._retry(_fault(cause) if cause else _ASKED, wish.countdown)
         return self._failed(_no_retry_left(claim, wish, cause), wish)
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 LINE_BYTES = 8 << 10
 NOTHING = (None, None, None, None)
+CUSTOM_STATE = "celery:state"
+"""Under this key a job keeps what ``celery_compat`` says of its state."""
 _CUT = "…"
 
 Commit = Callable[[Report], bool]
@@ -35,13 +37,15 @@ class RunningJob:
     Each side only sets or reads single attributes, so no lock is needed: what the loop misses
     now it finds at its next look. Times are monotonic, 0 for what has not happened:
     ``began_at`` when the function was called, ``told_at`` when the job was told to stop, by
-    ``interrupt``. ``saved`` is what this and earlier attempts wished to keep.
+    ``interrupt``. ``saved`` is what this and earlier attempts wished to keep; ``custom_state``
+    is kept with the next report.
     """
 
     __slots__ = (
         "_attached",
         "_commit",
         "_committing",
+        "_custom_reported",
         "_files",
         "_lines",
         "_reported",
@@ -49,6 +53,7 @@ class RunningJob:
         "began_at",
         "claim",
         "current",
+        "custom_state",
         "interrupt",
         "limits",
         "message",
@@ -78,6 +83,8 @@ class RunningJob:
         self.message: str | None = None
         self.phase: str | None = None
         self.interrupt: type[JobInterrupted] | None = None
+        self.custom_state: bytes | None = None
+        self._custom_reported: bytes | None = None
         self._lines: deque[Line] = deque(maxlen=LINES_KEPT)
         self._reported: tuple[float | None, float | None, str | None, str | None] = NOTHING
 
@@ -141,7 +148,8 @@ class RunningJob:
         """What changed since this was asked last, for the worker to report."""
         now = (self.current, self.total, self.message, self.phase)
         changed = now != self._reported
-        if not (changed or self._lines or self._attached):
+        saved = self._custom_news()
+        if not (changed or saved or self._lines or self._attached):
             return None
         self._reported = now
         current, total, message, phase = now
@@ -151,7 +159,15 @@ class RunningJob:
             Progress(current, total, message, phase) if changed else None,
             tuple(self._lines.popleft() for _ in range(len(self._lines))),
             tuple(self._attached.popleft() for _ in range(len(self._attached))),
+            saved,
         )
+
+    def _custom_news(self) -> tuple[tuple[str, bytes], ...]:
+        state = self.custom_state
+        if state is None or state is self._custom_reported:
+            return ()
+        self._custom_reported = state
+        return ((CUSTOM_STATE, state),)
 
 
 def storable(text: str, size: int = LINE_BYTES) -> str:
