@@ -143,6 +143,7 @@ class RunningJob:
         if progress is not None:
             self.total, self.current = progress.total, progress.current
             self.message, self.phase = progress.message, progress.phase
+        self.custom_state = dict(report.saved).get(CUSTOM_STATE, self.custom_state)
 
     def news(self) -> Report | None:
         """What changed since this was asked last, for the worker to report."""
