@@ -80,12 +80,12 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():
         tx.count(queue, State.QUEUED, State.RUNNING, jobs)
-    return tuple(Claim(*(*row[2:], _saved(tx, row[1], row[6]))) for row in rows)
+    return tuple(Claim(*(*row[2:], _saved(tx, row[1], row[3]))) for row in rows)
 
 
-def _saved(tx: Transaction, seq: int, attempt: int) -> tuple[tuple[str, bytes], ...]:
-    """What earlier attempts kept; the first attempt has none, so nothing is asked."""
-    if attempt == 1:
+def _saved(tx: Transaction, seq: int, fence: int) -> tuple[tuple[str, bytes], ...]:
+    """What earlier attempts kept; at the first claim there were none, so nothing is asked."""
+    if fence == 1:
         return ()
     return tuple(tx.rows("SELECT key, data FROM saved WHERE seq = ? ORDER BY key", (seq,)))
 
