@@ -49,8 +49,12 @@ class CurrentJob:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether somebody asked to cancel this job. Asking does not stop it."""
-        return _current().interrupt is JobCancelled
+        """Whether this job is to stop: somebody asked to, or its ``timeout`` is over.
+
+        Asking does not stop it.
+        """
+        interrupt = _current().interrupt
+        return interrupt is not None and issubclass(interrupt, JobCancelled)
 
     def check_cancelled(self) -> None:
         """Stop here if the job is to be cancelled."""
