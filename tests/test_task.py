@@ -344,6 +344,45 @@ def test_a_job_may_start_another(site: Site, export: Task[[int], int]) -> None:
     assert site.tasks.job(job.refresh().result).result == 2027
 
 
+def nothing() -> None:
+    """Stands for a task."""
+
+
+def test_a_process_job_needs_an_app_that_another_process_can_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLASK_APP", raising=False)
+    with site_in(tmp_path, BACKBURNER_WORKER="auto") as site, site.app.app_context():
+        site.app.testing = False
+        task = site.tasks.task(name="nothing", process=True)(nothing)
+        with pytest.raises(BackburnerError) as refused:
+            task.delay()
+        assert str(refused.value) == (
+            "A job with process=True cannot be run: the app's import string, by which the job's "
+            "process would load it, is not known. Set BACKBURNER_APP to it, such as 'shop:app' or "
+            "'shop:create_app()'."
+        )
+        assert site.tasks.jobs() == []
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"BACKBURNER_APP": "shop:app", "TESTING": False},
+        {"BACKBURNER_WORKER": "external", "TESTING": False},
+        {"TESTING": True},
+    ],
+    ids=["known", "others run it", "testing"],
+)
+def test_it_is_not_asked_for_where_it_is_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any]
+) -> None:
+    monkeypatch.delenv("FLASK_APP", raising=False)
+    with site_in(tmp_path, **{"BACKBURNER_WORKER": "auto", **config}) as site:
+        task = site.tasks.task(name="nothing", process=True)(nothing)
+        assert task.delay().state == "queued"
+
+
 def test_every_error_of_ours_has_one_root() -> None:
     assert issubclass(CallError, BackburnerError)
     assert issubclass(DefinitionError, BackburnerError)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -73,6 +76,34 @@ def sees_a_request() -> bool:
 @tasks.task
 def for_ever() -> None:
     for_ever.delay()
+
+
+@tasks.task(retries=1, backoff=60)
+def unlucky() -> int:
+    if current_job.attempt == 1:
+        raise ConnectionError
+    return current_job.attempt
+
+
+@tasks.task(process=True)
+def in_a_process() -> list[int]:
+    return [os.getpid(), threading.get_ident()]
+
+
+@tasks.task
+async def on_a_loop() -> list[int]:
+    await asyncio.sleep(0)
+    return [os.getpid(), threading.get_ident()]
+
+
+@tasks.task
+def keeps_count() -> list[int]:
+    kept = current_job.checkpoint
+    while len(kept.get("seen", [])) < 4:
+        number = len(kept.get("seen", [])) + 1
+        heard.append(f"kept {number}")
+        kept["seen"] = [*kept.get("seen", []), number]
+    return kept["seen"]  # type: ignore[no-any-return]
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +286,42 @@ def test_a_job_that_kills_its_workers_is_lost(jobs: JobBench) -> None:
     assert job.refresh().state is State.FAILED
     assert job.error is not None
     assert job.error.code == "lost"
+
+
+def test_a_job_that_killed_two_workers_still_gets_its_turn(jobs: JobBench) -> None:
+    steps.delay(1)
+    for _ in range(2):
+        jobs.crash("progress")
+        jobs.run()
+        jobs.clock.advance(0.5)
+    (again,) = jobs.run()
+    assert (again.result, again.record.crashes) == (3, 2)
+
+
+def test_a_job_that_failed_is_tried_again_when_the_clock_has_moved(jobs: JobBench) -> None:
+    job = unlucky.delay()
+    assert states(jobs.run()) == ["queued"]
+    assert jobs.run() == []
+    jobs.clock.advance(60)
+    assert jobs.run() == [job]
+    assert job.refresh().result == 2
+
+
+def test_tasks_of_every_kind_run_in_the_tests_own_thread(jobs: JobBench) -> None:
+    here = [os.getpid(), threading.get_ident()]
+    in_a_process.delay()
+    on_a_loop.delay()
+    assert [job.result for job in jobs.run()] == [here, here]
+
+
+def test_what_a_job_keeps_survives_the_death_of_its_worker(jobs: JobBench) -> None:
+    keeps_count.delay()
+    jobs.crash("progress", calls=2)
+    jobs.run()
+    jobs.clock.advance(0.5)
+    (again,) = jobs.run()
+    assert again.result == [1, 2, 3, 4]
+    assert heard == ["kept 1", "kept 2", "kept 3", "kept 4"]
 
 
 def test_what_cannot_crash_is_said(jobs: JobBench) -> None:
