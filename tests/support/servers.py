@@ -43,13 +43,13 @@ class Served:
         self.command = list(command)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._mark = f"{session_mark()}{next(_numbers)}."
+        self.mark = f"{session_mark()}{next(_numbers)}."
         self._output = output
         with output.open("wb") as file:
             self._process = subprocess.Popen(
                 self.command,
                 cwd=folder,
-                env={**env, processes.MARK: self._mark},
+                env={**env, processes.MARK: self.mark},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -63,7 +63,7 @@ class Served:
 
     def pids(self) -> list[int]:
         """It and all that it started, children's children and orphans too; no zombies."""
-        found = processes.descendants(self.pid) | processes.marked(self._mark)
+        found = processes.descendants(self.pid) | processes.marked(self.mark)
         if processes.alive(self.pid):
             found.add(self.pid)
         return sorted(found)
