@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 from msgspec import Struct
 
@@ -41,12 +42,13 @@ class Crew:
         self, installation: Installation, means: Means, threads: int, slots: Pool | None
     ) -> None:
         self._installation = installation
-        self.threads = ThreadPool(threads, means, lambda running: run_job(installation, running))
-        self._loop = LoopPool(means, lambda running: run_job_async(installation, running))
+        self.threads = ThreadPool(threads, means, partial(run_job, installation))
+        self._loop = LoopPool(means, partial(run_job_async, installation))
         self._slots = slots
         self._quarantine = Quarantine(means)
         self._pools = [self.threads, self._loop, self._quarantine] + ([slots] if slots else [])
         self._tasks: dict[Pool, list[str]] = {}
+        self._places: dict[str, Pool] = {}
         self._tasks_known = -1
         self._let_out = False
         self._asked_at = self._calm_at = time.monotonic()
@@ -97,6 +99,7 @@ class Crew:
             pool = self._pool_of(definition)
             if pool is not None:
                 self._tasks.setdefault(pool, []).append(name)
+                self._places[name] = pool
 
     def _pool_of(self, definition: Definition) -> Pool | None:
         if definition.process and self._slots is not None:
@@ -118,17 +121,14 @@ class Crew:
             self._see_to_quarantine()
 
     def _sorted(self, claims: Iterable[Claim]) -> dict[Pool, list[Claim]]:
-        places: dict[Pool, list[Claim]] = {}
+        """By the jobs alone: a claim may come later than the turn that asked for it."""
+        sorted_: dict[Pool, list[Claim]] = {}
         for claim in claims:
-            places.setdefault(self._place(claim), []).append(claim)
-        return places
-
-    def _place(self, claim: Claim) -> Pool:
-        # By the job alone: a claim may come later than the turn that asked for it.
-        if claim.crashes >= SUSPICIOUS:
-            return self._slots or self._quarantine
-        definition = self._installation.tasks.get(claim.task)
-        return (self._pool_of(definition) if definition else None) or self.threads
+            pool = self._places.get(claim.task, self.threads)
+            if claim.crashes >= SUSPICIOUS:
+                pool = self._slots or self._quarantine
+            sorted_.setdefault(pool, []).append(claim)
+        return sorted_
 
     def _see_to_quarantine(self) -> None:
         if self.held == self._quarantine.held:

@@ -169,8 +169,7 @@ class LoopPool(Pool):
 
     def settled(self) -> tuple[list[Settlement], list[Report]]:
         settled, reports = super().settled()
-        held = set(self._held.values()) if self._orders else ()
-        self._orders = {job: how for job, how in self._orders.items() if job in held}
+        self._orders = {job: how for job, how in self._orders.items() if job in self._held}
         if self._blocked:
             settled += self.hand_back_waiting()
         return settled, reports

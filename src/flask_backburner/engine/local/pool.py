@@ -45,7 +45,7 @@ class Pool(ABC):
     def __init__(self, size: int, means: Means) -> None:
         self.size = size
         self._means = means
-        self._held: dict[tuple[str, int], RunningJob] = {}
+        self._held: dict[RunningJob, None] = {}  # a set that keeps their order
         self._finished: deque[tuple[RunningJob, Outcome]] = deque()
         self._overdue: set[RunningJob] = set()
 
@@ -78,7 +78,7 @@ class Pool(ABC):
         """Run these jobs as soon as there is room for each."""
         for claim in claims:
             running = RunningJob(claim, self._means.files, self._means.commit)
-            self._held[claim.id, claim.fence] = running
+            self._held[running] = None
             self._accept(running)
 
     @abstractmethod
@@ -95,7 +95,7 @@ class Pool(ABC):
 
     def _excused(self, outcome: Outcome) -> Outcome:
         """At its end Python refuses new threads, which is not the job's fault."""
-        if isinstance(outcome, Failed | Retry) and not threading.main_thread().is_alive():
+        if isinstance(outcome, (Failed, Retry)) and not threading.main_thread().is_alive():
             return Released()
         return outcome
 
@@ -105,20 +105,20 @@ class Pool(ABC):
 
     def reports(self) -> list[Report]:
         """What is new of the jobs that run."""
-        return [report for running in self._held.values() if (report := running.news())]
+        return [report for running in self._held if (report := running.news())]
 
     def settled(self) -> tuple[list[Settlement], list[Report]]:
         """The jobs that finished, and their last words."""
         settled, reports = [], []
         while self._finished:
             running, outcome = self._finished.popleft()
-            claim = running.claim
-            if self._held.pop((claim.id, claim.fence), None) is None:
+            if running not in self._held:
                 continue  # it was handed back meanwhile
-            if running in self._overdue:
+            del self._held[running]
+            if self._overdue and running in self._overdue:
                 self._overdue.remove(running)
                 self._came_back(running)
-            settled.append(Settlement(claim, outcome))
+            settled.append(Settlement(running.claim, outcome))
             report = running.news()
             if report:
                 reports.append(report)
@@ -127,20 +127,20 @@ class Pool(ABC):
     def interrupt(self, ids: Collection[str], how: type[JobInterrupted]) -> None:
         """Tell these jobs to stop; one that was told before is not told again."""
         if ids:
-            for running in list(self._held.values()):
+            for running in list(self._held):
                 if running.claim.id in ids:
                     self._interrupt(running, how)
 
-    def let_go(self, claims: Iterable[Claim]) -> None:
+    def let_go(self, claims: Collection[Claim]) -> None:
         """Tell those of the jobs to stop whose claim is not this worker's any more."""
-        for claim in claims:
-            running = self._held.get((claim.id, claim.fence))
-            if running is not None:
-                self._interrupt(running, JobReleased)
+        if claims:
+            for running in list(self._held):
+                if running.claim in claims:
+                    self._interrupt(running, JobReleased)
 
     def interrupt_all(self, how: type[JobInterrupted]) -> None:
         """Tell all to stop that were not told before."""
-        for running in list(self._held.values()):
+        for running in list(self._held):
             self._interrupt(running, how)
 
     def _interrupt(self, running: RunningJob, how: type[JobInterrupted]) -> None:
@@ -158,7 +158,7 @@ class Pool(ABC):
         ``now`` is a monotonic time.
         """
         reports = []
-        for running in list(self._held.values()):
+        for running in list(self._held):
             if self._timed_out(running, now):
                 self._interrupt(running, JobTimedOut)
             elif self._is_late(running, now):
@@ -194,7 +194,7 @@ class Pool(ABC):
 
     def _back_in_line(self, running: RunningJob) -> Settlement:
         """Give up a job that has not begun."""
-        del self._held[running.claim.id, running.claim.fence]
+        del self._held[running]
         return Settlement(running.claim, Released(started=False))
 
     def hand_back_running(self) -> list[Settlement]:
@@ -202,7 +202,7 @@ class Pool(ABC):
         self.interrupt_all(JobReleased)
         back = [
             Settlement(running.claim, Released(started=bool(running.began_at)))
-            for running in self._held.values()
+            for running in self._held
         ]
         self._held.clear()
         self._finished.clear()
