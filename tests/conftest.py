@@ -17,6 +17,7 @@ from support.browsing import OpenPage, PageErrors, chromium
 from support.journal import Journal
 from support.latch import Latch
 from support.leaks import Snapshot
+from support.redis_server import RedisServer, running_redis, share
 from support.servers import Servers, session_mark
 
 
@@ -93,6 +94,13 @@ def open_page(browser: Browser, page_errors: PageErrors) -> Iterator[OpenPage]:
 def page(open_page: OpenPage) -> Page:
     """A page in a browser of its own: no cookies, no cache."""
     return open_page()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for all tests of the session, which share it by namespaces."""
+    with running_redis(tmp_path_factory.mktemp("redis")) as server, share(server):
+        yield server
 
 
 @pytest.fixture

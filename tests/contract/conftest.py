@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from flask_backburner.store.base import Presence, Store
+from support.redis_server import RedisServer
 from support.stores import HOMES, FakeClock, Home
 
 
 @pytest.fixture(params=sorted(HOMES))
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer
+) -> Iterator[Home]:
     home = HOMES[request.param](tmp_path)
     yield home
     home.close()

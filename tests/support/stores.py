@@ -6,6 +6,7 @@ set, and a way to let a worker die as a ``kill -9`` would.
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -28,7 +29,9 @@ from flask_backburner.record import (
 from flask_backburner.store.base import Claim, Keeping, NewJob, Presence, Settlement, Store
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
+from flask_backburner.store.redis import RedisStore
 from flask_backburner.store.sqlite import SQLiteStore
+from support import redis_server
 
 NOON = 1_700_000_000.0
 KEEPING = Keeping(done=1000.0, failed=2000.0)
@@ -121,8 +124,38 @@ class SQLiteHome(Home):
         presence.forget()  # the kernel closes a dead process's descriptors, and no more
 
 
+class RedisHome(Home):
+    """A namespace of its own on the session's Redis, which must be running."""
+
+    # In a test nobody beats, and a slow machine may take its time.
+    PATIENCE = 600.0
+
+    def __init__(self, namespace: str = "app") -> None:
+        super().__init__()
+        self._namespace = f"{namespace}-{secrets.token_hex(6)}"
+
+    def _make(self) -> Store:
+        return RedisStore(
+            redis_server.shared_url(),
+            self._namespace,
+            keeping=KEEPING,
+            clock=self.clock,
+            silence=self.PATIENCE,
+            lease=self.PATIENCE,
+        )
+
+    def kill(self, presence: Presence) -> None:
+        """Its silence has lasted for long enough, and somebody was there to notice."""
+        space = f"{{bb:{self._namespace}}}"
+        with redis_server.client(redis_server.shared_url()) as redis:
+            now = redis.time()[0]
+            redis.zadd(f"{space}:workers", {presence.worker: now - self.PATIENCE - 1}, xx=True)
+            redis.hset(f"{space}:watch", mapping={"at": now, "since": now - self.PATIENCE})
+
+
 HOMES: dict[str, Callable[[Path], Home]] = {
     "memory": lambda folder: MemoryHome(),
+    "redis": lambda folder: RedisHome(),
     "sqlite": SQLiteHome,
 }
 """A home of every store's, in a folder of its own."""

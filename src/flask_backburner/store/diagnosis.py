@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from math import inf
 
 from ..record import Reason, Waiting
 from . import line
 from .base import COUNTED, PATIENCE_FOR_WORKER, WorkerInfo
 from .claims import paused_queues
+from .estimate import estimate, left_of
 
 SAMPLE = 50
 RUNNING_READ = 1000
@@ -64,16 +64,7 @@ def _estimate(
     if position is None or not slots:
         return None
     usual = _usual(connection, namespace)
-    left = sorted(_left(connection, namespace, usual, now))
-    turn = position - max(0, slots - len(left))  # which of the running jobs has to end first
-    if turn <= 0:
-        return 0.0
-    if turn <= len(left):
-        estimate = left[turn - 1]
-    else:
-        each = sum(usual.values()) / len(usual) if usual else inf
-        estimate = max(left, default=0.0) + each * (turn - len(left)) / slots
-    return None if estimate == inf else float(round(estimate))
+    return estimate(position, slots, usual, _left(connection, namespace, usual, now))
 
 
 def _usual(connection: sqlite3.Connection, namespace: int) -> dict[str, float]:
@@ -108,19 +99,4 @@ def _left(
         """,
         (namespace, RUNNING_READ),
     ).fetchall()
-    return [_left_of(usual, now, *row) for row in rows]
-
-
-def _left_of(
-    usual: dict[str, float],
-    now: float,
-    task: str,
-    started_at: float,
-    fraction: float | None,
-    progressed_at: float | None,
-) -> float:
-    if fraction and progressed_at is not None:
-        ends_at = started_at + (progressed_at - started_at) / min(fraction, 1.0)
-    else:
-        ends_at = started_at + usual.get(task, inf)
-    return max(0.0, ends_at - now)
+    return [left_of(usual, now, *row) for row in rows]

@@ -1,0 +1,2 @@
+-- What is told of the workers that are alive.
+return living()

@@ -1,0 +1,3 @@
+-- Claim no more jobs of a queue, or claim them again.
+call(given.on and 'SADD' or 'SREM', key('paused'), given.queue)
+return 0

@@ -1,0 +1,49 @@
+"""The scripts that Redis runs, each of which is one atomic move."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from msgspec import Struct
+
+from ...record import SUSPICIOUS
+from ..base import COUNTED, LINES_KEPT
+
+ADMITTED_AT_ONCE = 500
+"""A crowd that becomes due at one time joins the line in parts, so that nobody waits for all."""
+
+JOB_BYTES = 1200
+"""About what a job takes besides its data: its hash, and its places in the lists."""
+
+CONSTANTS = {
+    "SUSPICIOUS": SUSPICIOUS,
+    "LINES_KEPT": LINES_KEPT,
+    "COUNTED": COUNTED,
+    "ADMITTED_AT_ONCE": ADMITTED_AT_ONCE,
+    "JOB_BYTES": JOB_BYTES,
+}
+
+_COMMON = ("space", "job", "line", "moves", "workers")
+_PARTS = {"turn": ("report", "settle", "claim")}
+
+
+class Script(Struct, frozen=True):
+    """The text of a script, and the name by which Redis knows it."""
+
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of a verb: what all have in common, its parts, and the file of its name."""
+    constants = "".join(f"local {each} = {value}\n" for each, value in CONSTANTS.items())
+    parts = (*_COMMON, *_PARTS.get(name, ()), name)
+    text = constants + "\n".join(_text(part) for part in parts)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _text(part: str) -> str:
+    return files(__package__).joinpath("lua", f"{part}.lua").read_text("utf-8")
