@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
+import select
 import socket
 import subprocess
 import sys
@@ -50,13 +50,14 @@ class Berth:
             _kept.add(self)
         (work, _), (side, _), (self._leash, _) = pairs
         self.theirs = [end for _, end in pairs]
+        side.setblocking(False)
         self._work = Channel[Any](work, FromSlot)
         self._side = Channel[News](side, News)
-        side.setblocking(False)
-        # Looked up late: gevent puts a selector of its own here, which lets others run.
-        self._selector = selectors.DefaultSelector()
+        # Looked up late: gevent puts a poll of its own here, which lets others run. It looks at
+        # one after the other: what a job says on the side before its end is seen with its end.
+        self._poll = select.poll()
         for each in (self._work, self._side, self._leash):
-            self._selector.register(each, selectors.EVENT_READ)
+            self._poll.register(each, select.POLLIN)
 
     def hand_over(self) -> None:
         """The slot has its ends of the sockets by now."""
@@ -89,30 +90,29 @@ class Berth:
 
         Raises ``BerthLost`` when it has ended, or cannot be understood any more.
         """
-        ready = self._ready(seconds)
+        ready = {end for end, _ in self._poll.poll(None if seconds is None else seconds * 1000)}
         try:
-            said = self._work.arrived() if self._work in ready else []
+            said = self._work.arrived() if self._work.fileno() in ready else []
         except ChannelLost as error:
             raise BerthLost(str(error)) from error
-        if ready == {self._leash}:
+        if ready == {self._leash.fileno()}:
             raise BerthLost("it ended")
-        return self._said_before() + said
+        return self._said_before() + said if self._side.fileno() in ready else said
 
     def _said_before(self) -> list[Message]:
         """What the job's other thread has told until now."""
         said: list[Message] = []
         try:
-            while self._side in self._ready(0):
+            while True:
                 said += self._side.arrived()
+        except BlockingIOError:
+            return said
         except ChannelLost:
             # It has ended, and what it said at last is still to be read; or it cannot be told
             # anything any more, and is to end.
-            self._selector.unregister(self._side)
+            self._poll.unregister(self._side)
             self.kill()
-        return said
-
-    def _ready(self, seconds: float | None) -> set[Any]:
-        return {key.fileobj for key, _ in self._selector.select(seconds)}
+            return said
 
     def kill(self) -> None:
         """Let the guard kill the slot and all that it has started. Callable from any thread."""
@@ -145,14 +145,11 @@ class Berth:
         return int.from_bytes(data, "big", signed=True) if len(data) == STATUS_BYTES else None
 
     def close(self) -> None:
-        """Let go of everything. Repeatable."""
-        self._selector.close()
-        self.forget()
-
-    def forget(self) -> None:
-        """In a forked child: let go, or the guard would not notice the worker's end."""
+        """Let go of everything, also in a forked child. Repeatable."""
         for each in self._sockets:
             each.close()
+
+    forget = close
 
 
 class Nurse:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 LARGEST = 1 << 30
 _MARK = b"job:"  # what a job itself writes to the descriptor is never taken for a message
 _HEAD = len(_MARK) + 4
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 14
 
 
 class ChannelLost(Exception):
@@ -136,7 +136,7 @@ class Channel(Generic[T]):
     def arrived(self) -> list[T]:
         """The whole messages of one look at a socket where something is to be read.
 
-        Raises ``ChannelLost``.
+        Raises ``ChannelLost``, and ``BlockingIOError`` if there is nothing.
         """
         self._fill()
         messages = []
@@ -147,6 +147,8 @@ class Channel(Generic[T]):
     def _fill(self) -> None:
         try:
             data = self._end.recv(_AT_ONCE)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise ChannelLost(str(error)) from error
         if not data:

@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from ...errors import JobInterrupted, JobReleased
 from ...installation import Installation
@@ -23,6 +24,17 @@ FORCED_SECONDS = 20.0
 
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 """Whether this system can have process jobs; Windows cannot."""
+
+
+def slots_of(installation: Installation, address: Address | None) -> Callable[[Means], Pool] | None:
+    """What makes a worker's pool of process jobs; ``None`` where there can be none.
+
+    ``address`` is where their processes find the app.
+    """
+    if address is None or not CAN_FORK:
+        return None
+    size = installation.settings.processes
+    return lambda means: ProcessPool(size, means, installation, address)
 
 
 class ProcessPool(Pool):

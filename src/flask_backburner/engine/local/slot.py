@@ -103,6 +103,7 @@ class Slot:
         if settings.process_memory is not None:
             limit_memory(settings.process_memory)
         signal.signal(signal.SIGTERM, self._break_off)
+        self._traces = _traces()
         threading.Thread(target=self._attend, name="backburner-slot", daemon=True).start()
         try:
             self._work.send(Ready())
@@ -117,7 +118,6 @@ class Slot:
             return
 
     def _run(self, claim: Claim, *, last: bool) -> Ended:
-        before = _traces()
         running = RunningJob(claim, self._installation.files, self._commit)
         with self._telling:
             self._running = running
@@ -127,7 +127,7 @@ class Slot:
             report = running.news()
         # Broken off anywhere, its code may have left anything behind, such as a lock.
         spent = last or running.interrupt is not None or _ran_out_of_memory(outcome)
-        return Ended.by(outcome, report, spent or _traces() != before)
+        return Ended.by(outcome, report, spent or _traces() != self._traces)
 
     def _outcome(self, running: RunningJob) -> Outcome:
         outcome: Outcome | None = None

@@ -1,0 +1,91 @@
+"""An app whose tasks run in processes of their own, and do there what such tasks may do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+from flask import Flask, current_app
+
+from flask_backburner import Backburner, current_job
+from support.latch import pass_latch
+
+FOLDER = "QUARRY"
+BROKEN = "QUARRY_BROKEN"
+ADDRESS = "apps.quarry:create_app()"
+
+tasks = Backburner()
+
+
+def create_app(**config: Any) -> Flask:
+    """The app, with its store in the folder that the environment names."""
+    if os.path.exists(os.environ.get(BROKEN, "")):
+        raise RuntimeError("the quarry is closed")
+    app = Flask("quarry", instance_path=os.environ[FOLDER])
+    app.config.from_prefixed_env()
+    app.config.update(config)
+    tasks.init_app(app)
+    return app
+
+
+@tasks.task(process=True)
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+@tasks.task(process=True)
+def where() -> dict[str, Any]:
+    """In which process and surroundings a job is."""
+    return {
+        "pid": os.getpid(),
+        "group": os.getpgrp(),
+        "app": current_app.name,
+        "input": sys.stdin.read(),
+        "folder": os.getcwd(),
+    }
+
+
+@tasks.task(process=True)
+def pid() -> int:
+    return os.getpid()
+
+
+@tasks.task(process=True)
+def leave_folder(path: str) -> int:
+    os.chdir(path)
+    return os.getpid()
+
+
+@tasks.task(process=True)
+def report(items: int) -> str:
+    logging.getLogger("quarry").warning("it begins")
+    for _ in current_job.track(range(items), message="digging"):
+        pass_latch()
+    current_job.log("it ends")
+    return current_job.attach(b"stone", "stone.txt").name
+
+
+@tasks.task(process=True)
+def remember(value: int) -> int:
+    """Adds to what an earlier attempt kept."""
+    found = current_job.checkpoint.get("value", 0)
+    current_job.checkpoint["value"] = found + value
+    return found
+
+
+@tasks.task(process=True)
+def fail(words: str) -> None:
+    raise ValueError(words)
+
+
+@tasks.task(process=True)
+def hold() -> str:
+    pass_latch()
+    return "let go"
+
+
+@tasks.task(process=True)
+def shout(words: str) -> None:
+    print(words)
