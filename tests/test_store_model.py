@@ -14,13 +14,14 @@ from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
 from flask_backburner.clock import moment
 from flask_backburner.errors import BackburnerError
 from flask_backburner.record import (
     FINAL,
+    MOVES,
     Cancelled,
     Crashed,
     Failed,
@@ -28,6 +29,7 @@ from flask_backburner.record import (
     JobFile,
     JobRecord,
     Line,
+    Outcome,
     Progress,
     Reason,
     Released,
@@ -127,10 +129,6 @@ class Stores(RuleBasedStateMachine):
         assert real == model
         return model
 
-    def known(self, data: st.DataObject) -> str:
-        """The id of a job, of one that does not exist perhaps."""
-        return f"j{data.draw(st.integers(0, self.added))}"
-
     @rule()
     def join(self) -> None:
         for side in self.sides:
@@ -171,6 +169,40 @@ class Stores(RuleBasedStateMachine):
             self.added += 1
             self.claims.append(Claim(new.id, 0, new.task, queue, 1, b""))
 
+    @rule(data=st.data(), room=st.integers(1, 3), start=st.booleans())
+    def work(self, data: st.DataObject, room: int, start: bool) -> None:
+        """A worker claims what there is, and perhaps begins it."""
+        worker = data.draw(st.sampled_from(self.living))
+        for claim in self.turned(worker, room=room, tasks=TASKS):
+            if start:
+                self.both(lambda side, claim=claim: side.workers[worker].started(claim))
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES), worked=st.booleans())
+    def settle(self, data: st.DataObject, outcome: Outcome, worked: bool) -> None:
+        """An attempt ends; its worker may take the next jobs in the same turn."""
+        claim = data.draw(st.sampled_from(self.claims[-4:]))
+        holder = self.holders.get(claim)
+        worker = holder if holder in self.living else None
+        self.turned(worker, settled=[Settlement(claim, outcome)], room=int(worked), tasks=TASKS)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), number=st.integers(0, 9))
+    def report(self, data: st.DataObject, number: int) -> None:
+        """A job has news; its thread says so without its worker."""
+        claim = data.draw(st.sampled_from(self.claims[-4:]))
+        self.turned(None, reports=[_report(claim, number)])
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), count=st.integers(1, 3), then=st.booleans())
+    def process_dies(self, data: st.DataObject, count: int, then: bool) -> None:
+        """The processes of some jobs die, but not their worker."""
+        crashed = [Settlement(claim, Crashed()) for claim in self.claims[-count:]]
+        self.turned(None, settled=crashed)
+        self.wait(STEP)
+        if then:
+            self.turned(data.draw(st.sampled_from(self.living)), room=1, tasks=TASKS, alone=True)
+
     @rule(
         data=st.data(),
         room=st.integers(0, 3),
@@ -179,40 +211,38 @@ class Stores(RuleBasedStateMachine):
         alone=st.booleans(),
     )
     def turn(self, data: st.DataObject, **wish: Any) -> None:
-        """A worker's turn, with news of any claim there ever was."""
-        living = sorted(set(range(len(self.model.workers))) - self.dead)
-        worker = data.draw(st.sampled_from([None, *living]))
-        entries: dict[str, Any] = {
-            "settled": [
-                Settlement(claim, data.draw(st.sampled_from(OUTCOMES)))
-                for claim in self.some_claims(data)
-            ],
-            "reports": [
-                _report(claim, data.draw(st.integers(0, 9))) for claim in self.some_claims(data)
-            ],
-        }
-        claimed = self.both(lambda side: self.turned(side, worker, **entries, **wish))[0]
-        for claim in claimed:
-            self.holders[claim] = worker
-            if data.draw(st.booleans()):
-                self.both(lambda side, claim=claim: side.workers[worker].started(claim))
-        self.claims += claimed
+        """Anybody's turn, with news of any claim there ever was."""
+        worker = data.draw(st.sampled_from([None, *self.living]))
+        settled = [
+            Settlement(claim, data.draw(st.sampled_from(OUTCOMES)))
+            for claim in self.some_claims(data)
+        ]
+        reports = [_report(claim, data.draw(st.integers(0, 9))) for claim in self.some_claims(data)]
+        self.turned(worker, settled=settled, reports=reports, **wish)
+
+    @property
+    def living(self) -> list[int]:
+        return [worker for worker in range(len(self.model.workers)) if worker not in self.dead]
 
     def some_claims(self, data: st.DataObject) -> list[Claim]:
         if not self.claims:
             return []
-        return data.draw(
-            st.lists(
-                st.sampled_from(self.claims),
-                max_size=3,
-                unique_by=lambda each: (each.id, each.fence),
-            )
-        )
+        return data.draw(st.lists(st.sampled_from(self.claims), max_size=3, unique_by=_name))
 
-    def turned(self, side: Side, worker: int | None, **turn: Any) -> tuple[Any, ...]:
-        presence = None if worker is None else side.workers[worker]
-        return _in_any_order(side.store.turn(presence, **turn))
+    def turned(self, worker: int | None, **turn: Any) -> tuple[Claim, ...]:
+        """Let a worker, or nobody, have its turn; gives back what it claimed."""
 
+        def take(side: Side) -> tuple[Any, ...]:
+            presence = None if worker is None else side.workers[worker]
+            return _in_any_order(side.store.turn(presence, **turn))
+
+        claimed: tuple[Claim, ...] = self.both(take)[0]
+        if worker is not None:
+            self.holders.update(dict.fromkeys(claimed, worker))
+        self.claims += claimed
+        return claimed
+
+    @precondition(lambda self: self.holders)
     @rule(data=st.data())
     def start(self, data: st.DataObject) -> None:
         """A worker begins a job, that it may have lost long ago."""
@@ -222,30 +252,24 @@ class Stores(RuleBasedStateMachine):
             self.both(lambda side: side.workers[self.holders[claim]].started(claim))
 
     @rule(data=st.data())
-    def process_dies(self, data: st.DataObject) -> None:
-        """The process of some job dies, but not its worker."""
-        crashed = [Settlement(claim, Crashed()) for claim in self.some_claims(data)]
-        self.both(lambda side: self.turned(side, None, settled=crashed))
-        self.wait()
-
-    @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
-        worker = data.draw(st.integers(0, len(self.model.workers) - 1))
+        """A worker dies, and somebody starts another."""
+        worker = data.draw(st.sampled_from(self.living))
         self.dead.add(worker)
         for side in self.sides:
             side.home.kill(side.workers[worker])
+        self.join()
 
     @rule(data=st.data())
     def beat(self, data: st.DataObject) -> None:
-        worker = data.draw(st.integers(0, len(self.model.workers) - 1))
-        if worker not in self.dead:
-            for side in self.sides:
-                side.workers[worker].beat()
+        worker = data.draw(st.sampled_from(self.living))
+        for side in self.sides:
+            side.workers[worker].beat()
 
     @rule(hang=st.sampled_from([None, HANG]))
     def rescue(self, hang: float | None) -> None:
         self.both(lambda side: sorted(side.store.rescue(hang)))
-        self.wait()
+        self.wait(STEP)
 
     @rule()
     def stand_still(self) -> None:
@@ -253,28 +277,30 @@ class Stores(RuleBasedStateMachine):
         for _ in range(6):
             self.rescue(HANG)
 
-    @rule()
-    def wait(self) -> None:
-        for side in self.sides:
-            side.home.clock.move(STEP)
-
-    @rule(seconds=st.sampled_from([600.0, 1500.0]))
-    def wait_long(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([STEP, STEP, 2 * STEP, 600.0, 1500.0]))
+    def wait(self, seconds: float) -> None:
         for side in self.sides:
             side.home.clock.move(seconds)
 
+    @precondition(lambda self: self.added)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        id = self.known(data)
+        id = data.draw(st.sampled_from(self.ids))
         self.both(lambda side: side.store.request_cancel(id).version)
 
+    @precondition(lambda self: self.over)
     @rule(data=st.data())
     def retry(self, data: st.DataObject) -> None:
-        id = self.known(data)
+        id = data.draw(st.sampled_from(sorted(self.over) if data.draw(st.booleans()) else self.ids))
         if self.both(lambda side: side.store.retry(id).state) is State.QUEUED:
-            del self.over[id]
+            del self.over[id], self.seen[id]
 
-    @rule(queue=st.sampled_from(QUEUES), on=st.booleans())
+    @property
+    def ids(self) -> list[str]:
+        """Of all jobs there ever were, and of one that never was."""
+        return [f"j{number}" for number in range(self.added + 1)]
+
+    @rule(queue=st.sampled_from(QUEUES), on=st.sampled_from([True, False, False]))
     def pause(self, queue: str, on: bool) -> None:
         self.both(lambda side: side.store.pause(queue, on))
 
@@ -315,16 +341,22 @@ class Stores(RuleBasedStateMachine):
             before = self.seen.get(record.id)
             self.seen[record.id] = record
             if record.state in FINAL:
-                assert self.over.setdefault(record.id, (record.state, record.version)) == (
-                    record.state,
-                    record.version,
-                )
-            if before is None:
-                continue
-            assert record.fence >= before.fence
-            assert record.last_line >= before.last_line
-            if replace(record, last_line=before.last_line) != before:
-                assert record.version > before.version
+                end = record.state, record.version
+                assert self.over.setdefault(record.id, end) == end
+            if before is not None:
+                assert record.fence >= before.fence
+                assert record.last_line >= before.last_line
+                assert _reachable(before, record)
+                if replace(record, last_line=before.last_line) != before:
+                    assert record.version > before.version
+
+
+def _reachable(before: JobRecord, after: JobRecord) -> bool:
+    """Whether the allowed moves lead there, one for each that the version counts."""
+    states = {before.state}
+    for _ in range(after.version - before.version):
+        states |= {state for origin in states for state in MOVES[origin]}
+    return after.state in states
 
 
 def _answer(do: Callable[[Side], Any], side: Side) -> Any:
@@ -357,7 +389,7 @@ def _in_any_order(turn: Turn) -> tuple[Any, ...]:
 def _settings(examples: int) -> settings:
     return settings(
         max_examples=examples,
-        stateful_step_count=20,
+        stateful_step_count=40,
         deadline=None,
         database=None,
         derandomize=WANTED == EXAMPLES,

@@ -80,3 +80,12 @@ def test_a_cancelled_job_does_not_expire(store: Store, clock: FakeClock) -> None
     clock.move(10)
     assert store.rescue() == []
     assert store.get("a").state is State.CANCELLED
+
+
+def test_an_expired_job_keeps_no_other_from_running(
+    store: Store, worker: Presence, clock: FakeClock
+) -> None:
+    add(store, "a", "b", start_by=NOON + 10, priority=9)
+    add(store, "c", "d")
+    clock.move(10)
+    assert [each.id for each in claim(store, worker, 1)] == ["c"]

@@ -61,7 +61,7 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     kinds = _wanted(tx.connection, tx.namespace, wish)
     if not kinds:
         return ()
-    places = line.first(tx.connection, tx.namespace, kinds, wish.room, wish.ready)
+    places = line.first(tx.connection, tx.namespace, kinds, wish.room, wish.ready, tx.now)
     seqs = json.encode([seq for _, seq in places]).decode()
     rows = tx.rows(
         """
@@ -70,12 +70,11 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
             worker = ?, started_at = ?, updated_at = ?, overdue = 0,
             current = NULL, total = NULL, message = NULL, phase = NULL, progressed_at = NULL
         WHERE seq IN (SELECT value FROM json_each(?))
-            AND NOT (attempt = 0 AND start_by <= ? AND start_by IS NOT NULL)  -- upkeep ends those
         RETURNING -priority, seq, id, fence, task, queue, attempt,
             coalesce((SELECT data FROM arguments WHERE arguments.seq = jobs.seq), x'7b7d'),
             failures, retries, crashes
         """,
-        (worker, tx.now, tx.now, seqs, tx.now),
+        (worker, tx.now, tx.now, seqs),
     )
     rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():

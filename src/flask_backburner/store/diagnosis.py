@@ -35,7 +35,7 @@ def diagnose(
     if queue in paused_queues(connection, namespace):
         return Waiting(Reason.PAUSED)
     serving = [each for each in workers if each.queues is None or queue in each.queues]
-    position = _position(connection, namespace, queue, priority, seq)
+    position = _position(connection, namespace, queue, (-priority, seq), now)
     if not serving and now - since >= PATIENCE_FOR_WORKER:
         return Waiting(Reason.NO_WORKER, position)
     slots = sum(each.threads for each in serving)
@@ -44,12 +44,12 @@ def diagnose(
 
 
 def _position(
-    connection: sqlite3.Connection, namespace: int, queue: str, priority: int, seq: int
+    connection: sqlite3.Connection, namespace: int, queue: str, own: line.Place, now: float
 ) -> int | None:
     """The job's place in its queue, counted no further than it makes sense to say."""
     kinds = [kind for kind in line.kinds(connection, namespace, line.READY) if kind[0] == queue]
-    before = line.first(connection, namespace, kinds, COUNTED, line.READY)
-    ahead = sum(place < (-priority, seq) for place in before)
+    before = line.first(connection, namespace, kinds, COUNTED, line.READY, now)
+    ahead = sum(place < own for place in before)
     return ahead + 1 if ahead < COUNTED else None
 
 

@@ -53,13 +53,21 @@ def _next_kind_sql(ready: int) -> str:
 
 
 def first(
-    connection: sqlite3.Connection, namespace: int, kinds: Sequence[Kind], most: int, ready: int
+    connection: sqlite3.Connection,
+    namespace: int,
+    kinds: Sequence[Kind],
+    most: int,
+    ready: int,
+    now: float,
 ) -> list[Place]:
-    """The places of the first in line among the jobs of these kinds, in order."""
+    """The places of the first in line among the jobs of these kinds, in order.
+
+    Those that have expired stand in nobody's way; upkeep ends them.
+    """
     found: list[Place] = []
     for start in range(0, len(kinds), KINDS_AT_ONCE):
         some = kinds[start : start + KINDS_AT_ONCE]
-        parameters = chain.from_iterable((namespace, *kind, most) for kind in some)
+        parameters = chain.from_iterable((namespace, *kind, now, most) for kind in some)
         found += connection.execute(_first_sql(len(some), ready), tuple(parameters)).fetchall()
     return sorted(found)[:most]
 
@@ -70,6 +78,7 @@ def _first_sql(kinds: int, ready: int) -> str:
         SELECT * FROM (
             SELECT -priority, seq FROM jobs
             WHERE namespace = ? AND queue = ? AND task = ? AND state = 'queued' AND ready = {ready}
+              AND (start_by IS NULL OR start_by > ? OR attempt > 0)
             ORDER BY priority DESC, seq
             LIMIT ?
         )
