@@ -26,7 +26,7 @@ CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 """Whether this system can have process jobs; Windows cannot."""
 
 
-def slots_of(installation: Installation, address: Address | None) -> Callable[[Means], Pool] | None:
+def slots_for(installation: Installation, address: Address | None) -> Callable[[Means], Pool] | None:
     """What makes a worker's pool of process jobs; ``None`` where there can be none.
 
     ``address`` is where their processes find the app.
