@@ -159,7 +159,7 @@ def _check_step(job: RunningJob, name: object) -> None:
             f"The step {name!r} was there before in this attempt. Give each its own name, such as "
             'f"page {number}" in a loop: by the name its result is found again.'
         )
-    job.steps.add(name)
+    job.steps |= {name}
 
 
 def _keep_step(job: RunningJob, name: str, signature: Signature, result: Any) -> None:

@@ -27,6 +27,8 @@ CUSTOM_STATE = "celery:state"
 """Under this key a job keeps what ``celery_compat`` says of its state."""
 _CUT = "…"
 
+_USUAL = Limits()
+
 Commit = Callable[[Report], bool]
 """Records a report durably before it returns; false if the job is another worker's by now."""
 
@@ -67,17 +69,17 @@ class RunningJob:
 
     def __init__(self, claim: Claim, files: FileFolder, commit: Commit) -> None:
         self.claim = claim
-        self.limits = Limits()
+        self.limits = _USUAL
         self.began_at = 0.0
         self.told_at = 0.0
         self.saved = dict(claim.saved)
-        self.steps: set[str] = set()
+        self.steps: frozenset[str] = frozenset()
         self.tracks = 0
         self._commit = commit
         self._committing = threading.Lock()
         self._files = files
         self._attached: deque[JobFile] = deque()
-        self._uncommitted: deque[JobFile] = deque()
+        self._uncommitted: list[JobFile] = []
         self.current: float | None = None
         self.total: float | None = None
         self.message: str | None = None
@@ -123,8 +125,7 @@ class RunningJob:
             if not self._commit(Report(self.claim, files=files, saved=tuple(changes.items()))):
                 self.interrupt = JobReleased
                 raise JobReleased
-            for _ in files:
-                self._uncommitted.popleft()
+            del self._uncommitted[: len(files)]
             self._remember(changes)
         self.check()
 
