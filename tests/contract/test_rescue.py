@@ -130,6 +130,27 @@ def test_a_crash_uses_up_no_retry(home: Home, store: Store) -> None:
     assert (store.get("a").failures, store.get("a").retries_left) == (0, 2)
 
 
+def test_a_worker_that_somebody_saw_die_is_rescued_at_once(home: Home, store: Store) -> None:
+    dying = store.join()
+    add(store, "a", "b")
+    (held, _) = claim(store, dying)
+    dying.started(held)
+    home.kill(dying)
+    store.bury(dying.worker)
+    store.bury(dying.worker)
+    assert sorted(store.rescue()) == ["a", "b"]
+    assert [store.get(id).crashes for id in "ab"] == [1, 0]
+    assert store.workers() == []
+
+
+def test_nobody_is_buried_for_a_worker_that_is_unknown(store: Store, worker: Presence) -> None:
+    add(store, "a")
+    claim(store, worker)
+    store.bury("nobody")
+    assert store.rescue() == []
+    assert [info.worker for info in store.workers()] == [worker.worker]
+
+
 def test_a_rescue_happens_once(home: Home, store: Store, another: Callable[[], Store]) -> None:
     dying = store.join()
     add(store, "a")

@@ -375,6 +375,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def bury(self, worker: str) -> None:
+        """Note that a worker's process is known to have died: the next rescue takes its jobs.
+
+        Only for who has seen it die: a parent process, say. Where the store sees deaths at once
+        by itself it changes nothing. Repeatable; an unknown worker is none.
+        """
+
+    @abstractmethod
     def purge(self, limit: int, before: float | None = None) -> list[str]:
         """Forget at most ``limit`` finished jobs and give back their ids.
 

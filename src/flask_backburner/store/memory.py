@@ -496,6 +496,11 @@ class MemoryStore(Store):
                     rescued += self._rescue(workers[hung], hung=True)
             return rescued + self._give_up_silent() + self._expire()
 
+    def bury(self, worker: str) -> None:
+        with self._lock:
+            if worker in self.memory.presences:
+                self.memory.presences[worker].alive = False
+
     def _expire(self) -> list[str]:
         expired = [entry for entry in self._entries.values() if self._expired(entry)]
         for entry in expired:

@@ -451,6 +451,9 @@ class SQLiteStore(Store):
                     rescued += self._rescue(worker, started, hung=True)
         return rescued + self._end_overdue()
 
+    def bury(self, worker: str) -> None:
+        """Its lock says it already."""
+
     def _rescue(
         self, worker: str, started: frozenset[tuple[str, int]] | None, *, hung: bool = False
     ) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -46,4 +46,4 @@ def script(name: str) -> Script:
 
 
 def _text(part: str) -> str:
-    return files(__package__).joinpath("lua", f"{part}.lua").read_text("utf-8")
+    return (Path(__file__).parent / "lua" / f"{part}.lua").read_text("utf-8")

@@ -360,6 +360,9 @@ class RedisStore(Store):
             if len(some) < AT_ONCE:
                 return rescued
 
+    def bury(self, worker: str) -> None:
+        self._space.run("leave", repeatable=True, worker=worker)
+
     def _hung(self, hang: float) -> list[str]:
         (beats,) = self._space.ask(("ZRANGE", self._space.key("workers"), 0, -1, "WITHSCORES"))
         counts = (round(float(at) * 1e6) for at in beats[1::2])
