@@ -107,6 +107,7 @@ LAYERS = [
     "engine.local.crew",
     "engine.local.notices",
     "engine.local.worker",
+    "engine.local.shutdown",
     "engine.local.child",
     "engine.local.owner",
     "engine.local.engine",

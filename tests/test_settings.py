@@ -29,13 +29,19 @@ def refusal(**config: Any) -> str:
     return str(refused.value)
 
 
-FILES = "'sqlite:///file.db' (a file in the instance folder) or 'sqlite:////folder/file.db'"
+FILES = (
+    "'sqlite:///file.db' (a file in the instance folder), 'sqlite:////folder/file.db' or "
+    "'redis://host:6379/0'"
+)
 
 REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "BACKBURNER_URL",
         [
-            "redis://localhost",
+            "redis://",
+            "redis://localhost/jobs",
+            "redis://localhost:port/0",
+            "amqp://localhost//",
             "sqlite:///",
             "sqlite:///jobs/",
             "sqlite:///a?b=c",
@@ -46,7 +52,12 @@ REFUSED: list[tuple[str, list[Any], str]] = [
         ],
         FILES,
     ),
-    ("BACKBURNER_ENGINE", ["rq", "", None, 1, []], "'auto' or 'local'"),
+    ("BACKBURNER_ENGINE", ["rq", "", None, 1, []], "'auto' or 'local' or 'celery'"),
+    (
+        "BACKBURNER_BROKER_URL",
+        ["", "localhost", "sqs://", "redis:///0", "redis://localhost/x", "amqp://", 5],
+        "'redis://host:6379/0' or 'amqp://user:password@host:5672//'",
+    ),
     ("BACKBURNER_NAME", ["", " ", 5, b"shop"], "a text that is not empty"),
     (
         "BACKBURNER_WORKER",

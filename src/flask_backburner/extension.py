@@ -6,12 +6,12 @@ import difflib
 import inspect
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from flask import Flask, request
 
-from .engine.local.engine import LocalEngine
+from .engine.choice import celery_engine, engine_of
 from .errors import BackburnerError, DefinitionError, JobNotFound
 from .external import ExternalJob
 from .ids import is_id, new_id
@@ -37,6 +37,9 @@ from .web.background import (
 from .web.page import TemplateGlobals
 from .web.problem import install_handlers
 from .web.stored_request import in_job
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,7 +75,7 @@ class Backburner:
                 "and use the same Backburner object everywhere."
             )
         installation = Installation(
-            app, read_settings(app), self._tasks, self._adopt, self._ownership, LocalEngine
+            app, read_settings(app), self._tasks, self._adopt, self._ownership, engine_of
         )
         app.extensions[NAME] = self
         self._installations[app] = installation
@@ -85,6 +88,15 @@ class Backburner:
     def installation(self, app: Flask) -> Installation:
         """What one of the apps has of this extension; for engines and commands."""
         return self._installations[app]
+
+    @property
+    def celery_app(self) -> Celery:
+        """The Celery app of an app whose jobs are in Redis: for ``celery -A shop:celery_app``.
+
+        ``celery_app = tasks.celery_app`` in the module gives it a name there. Change none of
+        its settings that are about tasks. Raises ``ConfigError`` where Celery is not in use.
+        """
+        return celery_engine(self._current("tasks.celery_app")).celery_app
 
     def _current(self, owner: str) -> Installation:
         return installed(self._installations, owner)

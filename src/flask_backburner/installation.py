@@ -25,6 +25,7 @@ from .settings import Settings, read_settings
 from .signals import tell
 from .store.base import Store
 from .store.location import check_location
+from .store.redis import RedisStore
 from .store.sqlite import SQLiteStore
 from .submission import PREFIX
 
@@ -84,6 +85,7 @@ class Installation:
             lambda: self.store, max_streams=settings.max_streams, max_wait=settings.max_wait
         )
         self._store: Store | None = None
+        self._parents: Store | None = None
         self._opening = threading.Lock()
 
     @property
@@ -101,6 +103,18 @@ class Installation:
                 f"The BACKBURNER_* configuration of the app {self.app.name!r} was changed after "
                 "init_app, which had read it. Set it before init_app is called.",
             )
+        return self._open_file() if self.settings.redis is None else self._open_redis()
+
+    def _open_redis(self) -> Store:
+        assert self.settings.redis is not None
+        return RedisStore(
+            self.settings.redis,
+            self.settings.name,
+            keeping=self.settings.keeping,
+            clock=self.clock,
+        )
+
+    def _open_file(self) -> Store:
         path = self.settings.path
         folder = os.path.dirname(path)
         try:
@@ -146,6 +160,12 @@ class Installation:
         if signal.receivers:
             with nullcontext() if _current_app() is self.app else self.app.app_context():
                 tell(signal, self.app, job)
+
+    def forget_store(self) -> None:
+        """In a forked child: have a store of its own, and none of the parent's locks."""
+        self._opening = threading.Lock()
+        # Kept, lest its end close what the parent still uses.
+        self._parents, self._store = self._store, None
 
     def close(self) -> None:
         """End streams and engine, give the store back. Repeatable; a later use opens it again."""

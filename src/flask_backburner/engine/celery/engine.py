@@ -1,0 +1,171 @@
+"""CeleryEngine: Celery's workers run the jobs, which live in Redis."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import billiard
+from celery import Celery
+
+from ...errors import StoreError
+from ...installation import Installation
+from ..base import Engine
+from ..local.wakeup import runtime_folder
+from .announcer import Announcer
+from .carrier import Carrier
+from .checks import NotReady, check_worker, has_processes
+from .closing import Closing
+from .names import QueueNames
+from .overseer import Overseer
+from .post import Post
+from .roster import Roster
+from .step import step_of
+from .tokens import forget_other_tasks, make_celery_app
+
+LAST_SECONDS = 2.0
+LOOK = 0.05
+
+logger = logging.getLogger("flask_backburner")
+
+
+class CeleryEngine(Engine):
+    """Announces work by messages to Celery's workers; within such a worker, runs it.
+
+    A message says no more than that there is work. Who may run what is the store's knowledge.
+    """
+
+    def __init__(self, installation: Installation) -> None:
+        settings = installation.settings
+        self._installation = installation
+        self.names = QueueNames(settings.name)
+        self.celery_app: Celery = make_celery_app(settings, self.names, self.carry)
+        self.celery_app.steps["worker"].add(step_of(self))
+        self.grace = settings.grace
+        self._announcer = Announcer(Post(self.celery_app), self.names, lambda: installation.store)
+        folder = runtime_folder(settings.place, settings.name)
+        self._roster = Roster(os.path.join(folder or settings.files, "celery"))
+        self._closing = Closing()
+        self._kin = secrets.token_hex(8)
+        self._size = 1
+        self._queues: frozenset[str] | None = settings.queues
+        self._own_process = False
+        self._overseer: Overseer | None = None
+        self._carrier: Carrier | None = None
+        self._making = threading.Lock()
+        _engines.add(self)
+
+    def announce(self, queue: str, jobs: int) -> None:
+        if jobs:
+            self._announcer.announce(queue, jobs)
+
+    def check_process_jobs(self) -> None:
+        """Every job has a process of its own, in workers that start with nothing else."""
+
+    def start(self) -> None:
+        """Workers are started elsewhere: by ``flask jobs worker`` or ``celery worker``."""
+
+    def stop(self, grace: float) -> None:
+        self._announcer.close()
+
+    # Within a worker
+
+    def prepare(self, *, size: int, names: list[str], pool: type[Any]) -> None:
+        """Called before the worker makes its pool. Ends the process with words if it cannot."""
+        try:
+            check_worker(self._installation, self.celery_app, pool)
+            self._installation.store.counters()
+        except (NotReady, StoreError) as error:
+            raise SystemExit(f"Error: {error}") from None
+        if has_processes(pool):
+            # Children know the app by being copies of this process, tasks and all.
+            billiard.set_start_method("fork", force=True)
+            self._size = 1
+        else:
+            self._size = size
+        self._offered = size
+        self._queues = self.names.served(names)
+        forget_other_tasks(self.celery_app)
+
+    def begin_worker(self, renew: Callable[[], None]) -> None:
+        """The pool stands; ``renew`` has it look for dead children."""
+        self._overseer = Overseer(
+            self._installation,
+            self._roster,
+            self.announce,
+            renew,
+            size=self._offered,
+            queues=self._queues,
+            kin=self._kin,
+        )
+        self._overseer.start()
+
+    def close_worker(self, *, at_once: bool) -> None:
+        """Claim no more; running jobs have the grace, or none."""
+        self._closing.begin(0.0 if at_once else self.grace)
+
+    def await_children(self) -> None:
+        """Let children hand back what they run, before they are ended."""
+        deadline = time.monotonic() + LAST_SECONDS
+        while any(self._roster.living(self._kin)) and time.monotonic() < deadline:
+            time.sleep(LOOK)
+
+    def end_worker(self, **_: object) -> None:
+        """The pool has ended."""
+        overseer, self._overseer = self._overseer, None
+        self._leave_carrier()
+        if overseer is not None:
+            overseer.stop()
+            self._installation.close()
+
+    def enter_child(self, **_: object) -> None:
+        """This is a process of the pool, which runs one job at a time."""
+        self._own_process = True
+        self._installation.forget_store()
+
+    def leave_child(self, **_: object) -> None:
+        self._leave_carrier()
+
+    def _leave_carrier(self) -> None:
+        carrier, self._carrier = self._carrier, None
+        if carrier is not None:
+            carrier.close()
+
+    def carry(self) -> None:
+        """A token has come to this process."""
+        with self._making:
+            if self._carrier is None:
+                self._carrier = Carrier(
+                    self._installation,
+                    self._roster.folder,
+                    self._closing,
+                    self.announce,
+                    size=self._size,
+                    queues=self._queues,
+                    kin=self._kin,
+                    own_process=self._own_process,
+                )
+        self._carrier.carry()
+
+    def forget(self) -> None:
+        """In a forked child, where nothing of it runs."""
+        self._making = threading.Lock()
+        self._overseer, self._carrier = None, None
+
+
+_engines: weakref.WeakSet[CeleryEngine] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for engine in list(_engines):
+        engine.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

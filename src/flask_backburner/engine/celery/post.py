@@ -1,0 +1,95 @@
+"""Post: puts tokens into the broker, as many as are missing."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from typing import Any
+
+from celery import Celery
+from kombu import Connection, Producer
+
+from .tokens import CARRY, CONNECT_SECONDS, JSON, TRANSIENT, token_queue
+
+REPLY_SECONDS = 5.0
+
+
+class Post:
+    """A connection to the broker, opened when first needed. For one thread at a time."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Connection | None = None
+
+    def fill(self, name: str, tokens: int) -> None:
+        """Let at least so many tokens wait in a queue.
+
+        Raises what the broker's client raises when there is no broker; then start anew.
+        """
+        fresh = self._connection is None
+        try:
+            self._fill(name, tokens)
+        except Exception:
+            self.close()
+            if fresh:
+                raise
+            self._fill(name, tokens)  # the broker may have been restarted since the last time
+
+    def _fill(self, name: str, tokens: int) -> None:
+        channel = self._connected().default_channel
+        queue = token_queue(name)
+        there = channel.queue_declare(
+            queue=name, durable=queue.durable, exclusive=False, auto_delete=queue.auto_delete
+        )
+        producer = Producer(channel, auto_declare=False)
+        for _ in range(tokens - there.message_count):
+            producer.publish(_BODY, routing_key=name, serializer=JSON, **_envelope())
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._app.connection_for_write(
+                heartbeat=0,  # nobody would send any while there is nothing to announce
+                connect_timeout=CONNECT_SECONDS,
+                transport_options=self._impatience(),
+            )
+            self._connection.connect()
+        return self._connection
+
+    def _impatience(self) -> dict[str, float]:
+        if str(self._app.conf.broker_url).startswith("amqp"):
+            return {"read_timeout": REPLY_SECONDS, "write_timeout": REPLY_SECONDS}
+        return {"socket_timeout": REPLY_SECONDS}
+
+    def close(self) -> None:
+        """Give the connection back. Repeatable; a later use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.collect(socket_timeout=0.1)  # does not wait for a broker that is away
+
+
+_BODY: tuple[Any, ...] = (
+    [],
+    {},
+    {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
+)
+_ORIGIN = socket.gethostname()
+
+
+def _envelope() -> dict[str, Any]:
+    """What Celery wants to know of a task, in version 2 of its protocol."""
+    id = str(uuid.uuid4())
+    headers = {
+        "lang": "py",
+        "task": CARRY,
+        "id": id,
+        "root_id": id,
+        "parent_id": None,
+        "group": None,
+        "origin": _ORIGIN,
+        "ignore_result": True,
+    }
+    return {
+        "headers": headers,
+        "correlation_id": id,
+        "delivery_mode": TRANSIENT,
+    }

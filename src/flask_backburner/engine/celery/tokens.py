@@ -1,0 +1,117 @@
+"""The Celery app: its one task, carried by tokens without data, in JSON only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery
+from celery.app.amqp import AMQP
+from celery.worker.request import Request
+from kombu import Connection, Exchange, Queue
+
+from ...settings import Settings
+from .names import QueueNames
+
+CARRY = "backburner.carry"
+CONNECT_SECONDS = 2.0
+ALIVE_SECONDS = 5
+LONGEST_PAUSE = 4.0
+"""Between two tries to reach a broker that is away."""
+
+TRANSIENT = 1
+JSON = "json"
+JSON_ONLY = {
+    "task_serializer": JSON,
+    "result_serializer": JSON,
+    "event_serializer": JSON,
+    "accept_content": [JSON],
+    "result_accept_content": [JSON],
+}
+
+
+class _Broker(Connection):
+    """A connection that is tried again soon, however long the broker was away."""
+
+    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
+        options.update(interval_start=0.5, interval_step=0.5, interval_max=LONGEST_PAUSE)
+        return super()._ensure_connection(*args, **options)
+
+
+class _Amqp(AMQP):
+    Connection = _Broker
+    # Straight into the queue: an exchange of its own would bring nothing but bindings to keep.
+    autoexchange = staticmethod(lambda name: Exchange(""))
+
+
+class Token(Request):
+    """A message that is no more than a hint: what it asks for besides is not heard."""
+
+    eta = None
+
+    @property
+    def time_limits(self) -> tuple[None, None]:
+        return None, None
+
+    @time_limits.setter
+    def time_limits(self, value: object) -> None:
+        """A job's timeout is its task's, not a message's."""
+
+
+def token_queue(name: str) -> Queue:
+    """A queue of tokens in the broker."""
+    return Queue(name, Exchange(""), routing_key=name)
+
+
+def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], None]) -> Celery:
+    """The Celery app of an installation. ``carry`` is called once for each token."""
+    app = Celery(names.everything, amqp=_Amqp, set_as_current=False, broker=settings.broker)
+    app.conf.update(
+        **JSON_ONLY,
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_default_queue=names.everything,
+        task_default_exchange="",
+        task_default_delivery_mode=TRANSIENT,
+        task_queues=[token_queue(names.everything)],
+        broker_connection_timeout=CONNECT_SECONDS,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_heartbeat=2 * ALIVE_SECONDS,
+        broker_transport_options=_transport_options(settings, names),
+        worker_concurrency=settings.processes,
+        worker_prefetch_multiplier=1,
+        worker_lost_wait=0.5,
+        worker_enable_prefetch_count_reduction=False,
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+    )
+
+    @app.task(name=CARRY, Request=f"{__name__}:{Token.__name__}", shared=False)
+    def carried(*args: object, **kwargs: object) -> None:
+        carry()
+
+    return app
+
+
+def _transport_options(settings: Settings, names: QueueNames) -> dict[str, Any]:
+    assert settings.broker is not None
+    if settings.broker.startswith("amqp"):
+        return {}
+    return {
+        "global_keyprefix": f"{names.everything}:",
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": 2 * ALIVE_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": ALIVE_SECONDS,
+    }
+
+
+def forget_other_tasks(app: Celery) -> None:
+    """Leave nothing that a message could ask for but our own task."""
+    app.finalize()
+    for name in list(app.tasks):
+        if name != CARRY:
+            app.tasks.unregister(name)
