@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-from types import FrameType
 
 import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
+from .engine.local.address import command_line_address, find_address
 from .engine.local.child import end_of
 from .engine.local.letter import WrongApp, installation_of, log_to_stderr
+from .engine.local.shutdown import Shutdown
 from .engine.local.worker import Worker
 from .errors import ConfigError, StoreError
 from .installation import Installation
@@ -44,15 +44,23 @@ def worker(
     """Run jobs until told to stop.
 
     TERM or the first INT: claim no more, give running jobs --grace seconds, hand the rest
-    back. The second, or QUIT: at once. Ends with 0 after a clean stop, with 1 if jobs had to
-    be handed back.
+    back. The second, or QUIT: at once. HUP: let all end that runs, then start again. Ends with
+    0 after a clean stop, with 1 if jobs had to be handed back.
     """
+    shutdown = Shutdown(restart=True)
+    shutdown.listen()
     installation = _installation(context.ensure_object(ScriptInfo).load_app())
     log_to_stderr(installation.app)
     chosen = _chosen(queues)
     _check_store(installation)
-    running = Worker(installation, threads=threads, queues=chosen, burst=burst)
-    _stop_on_signals(running, installation.settings.grace if grace is None else grace)
+    running = Worker(
+        installation,
+        threads=threads,
+        queues=chosen,
+        burst=burst,
+        address=find_address(installation.app, installation.settings.app or command_line_address()),
+    )
+    shutdown.guard(running, installation.settings.grace if grace is None else grace)
     logger.info(
         "Serving %s of %s, %d jobs at a time; tasks: %s",
         "all queues" if chosen is None else "the queues " + ", ".join(sorted(chosen)),
@@ -60,7 +68,7 @@ def worker(
         threads or installation.settings.threads,
         ", ".join(sorted(installation.tasks)) or "none",
     )
-    sys.exit(end_of(running, installation))
+    shutdown.end(end_of(running, installation))
 
 
 def _installation(app: Flask) -> Installation:
@@ -84,16 +92,3 @@ def _chosen(queues: tuple[str, ...]) -> frozenset[str] | None:
         return read_queues("--queue", list(queues) or None)
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
-
-
-def _stop_on_signals(running: Worker, grace: float) -> None:
-    asked = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        running.stop(0.0 if asked or number == quit_ else grace)
-        asked = True
-
-    quit_ = getattr(signal, "SIGQUIT", None)  # not on Windows
-    for number in filter(None, (signal.SIGTERM, signal.SIGINT, quit_)):
-        signal.signal(number, stop)

@@ -7,16 +7,16 @@ input means that its owner is gone.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 import traceback
-from types import FrameType
 
 import msgspec
 
 from ...installation import Installation
+from .address import Address
 from .letter import HOW_TO_TELL, Letter, load, log_to_stderr
+from .shutdown import Shutdown
 from .worker import Worker
 
 ROLE = "embedded"
@@ -26,6 +26,8 @@ LAST_SECONDS = 2.0
 
 def main() -> int:
     """Run the owner's jobs until the owner ends."""
+    shutdown = Shutdown()
+    shutdown.listen()
     line = sys.stdin.buffer.readline()
     if not line:
         return 0  # the owner's life was shorter than this
@@ -36,7 +38,7 @@ def main() -> int:
     except (Exception, SystemExit) as error:
         _complain(letter, error)
         return EX_CONFIG
-    return work(installation, leash)
+    return work(installation, letter.address, leash, shutdown)
 
 
 def _taken_input() -> int:
@@ -48,16 +50,11 @@ def _taken_input() -> int:
     return leash
 
 
-def work(installation: Installation, leash: int) -> int:
+def work(installation: Installation, address: Address, leash: int, shutdown: Shutdown) -> int:
     """Run jobs as the only embedded worker of the store; hand over when the owner ends."""
     log_to_stderr(installation.app)
-    worker = Worker(installation, role=ROLE, leash=leash)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        worker.stop(installation.settings.grace)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    worker = Worker(installation, role=ROLE, leash=leash, address=address)
+    shutdown.guard(worker, installation.settings.grace)
     return end_of(worker, installation)
 
 

@@ -14,8 +14,10 @@ from ...record import SUSPICIOUS
 from ...runner import run_job, run_job_async
 from ...store.base import Claim, Report, Settlement
 from ...submission import PREFIX
+from .address import Address
 from .loop import LoopPool
 from .pool import Means, Pool
+from .processes import CAN_FORK, ProcessPool
 from .quarantine import Quarantine
 from .threads import ThreadPool
 
@@ -39,14 +41,19 @@ class Crew:
     """
 
     def __init__(
-        self, installation: Installation, means: Means, threads: int, slots: Pool | None
+        self, installation: Installation, means: Means, threads: int, address: Address | None
     ) -> None:
+        """There are slots where the app's ``address`` is known, and processes can be forked."""
         self._installation = installation
         self.threads = ThreadPool(threads, means, partial(run_job, installation))
         self._loop = LoopPool(means, partial(run_job_async, installation))
-        self._slots = slots
         self._quarantine = Quarantine(means)
-        self._pools = [self.threads, self._loop, self._quarantine] + ([slots] if slots else [])
+        self._slots: Pool | None = None
+        if address is not None and CAN_FORK:
+            processes = installation.settings.processes
+            self._slots = ProcessPool(processes, means, installation, address)
+        pools = (self.threads, self._loop, self._quarantine, self._slots)
+        self._pools: list[Pool] = [pool for pool in pools if pool is not None]
         self._tasks: dict[Pool, list[str]] = {}
         self._places: dict[str, Pool] = {}
         self._tasks_known = -1

@@ -64,10 +64,13 @@ class LocalEngine(Engine):
         mode = self._installation.settings.worker
         if mode == "external":
             return
-        if mode == "threads" or (mode == "auto" and self._installation.app.testing):
-            self._start_threads()
+        if mode == "auto" and self._installation.app.testing:
+            self._start_threads(None)
             return
         address = find_address(self._installation.app, self._told)
+        if mode == "threads":
+            self._start_threads(address)
+            return
         if address is None:
             self._without_child("the app's import string is not known")
             return
@@ -97,10 +100,10 @@ class LocalEngine(Engine):
             reason,
         )
         if not must:
-            self._start_threads()
+            self._start_threads(None)
 
-    def _start_threads(self) -> None:
-        self._threads = ThreadsWorker(self._installation)
+    def _start_threads(self, address: Address | None) -> None:
+        self._threads = ThreadsWorker(self._installation, address)
         self._threads.start()
 
     def stop(self, grace: float) -> None:
@@ -124,10 +127,10 @@ class LocalEngine(Engine):
 class ThreadsWorker:
     """A worker in threads of this process, which hands its jobs back when the process ends."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, address: Address | None = None) -> None:
         self._pid = os.getpid()
         self._grace = installation.settings.grace
-        self._worker = Worker(installation)
+        self._worker = Worker(installation, address=address)
         self._thread = threading.Thread(
             target=self._worker.run, name="backburner-worker", daemon=True
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -12,9 +13,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from ...errors import StoreError
 from ...installation import Installation
 from ...store.base import Store
+from ...trouble import Trouble
 from .address import Address
 from .child import EX_CONFIG
 from .letter import letter_about
@@ -46,6 +47,7 @@ class Owner:
         self._installation = installation
         self._address = address
         self._unloadable = unloadable
+        self._trouble = Trouble("The embedded worker")
         self._stopping = threading.Event()
         self._store: Store | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -57,17 +59,15 @@ class Owner:
         self._thread.start()
 
     def _run(self) -> None:
-        logger = self._installation.app.logger
         while not self._stopping.is_set():
             try:
                 # Its own from now on: the installation may be closed and have another later.
                 self._store = self._store or self._installation.store
                 if self._store.elect(ROLE):
+                    self._trouble.over()
                     self._keep_child()
-            except StoreError as error:
-                logger.error("The embedded worker waits for its store: %s", error)
-            except Exception:
-                logger.exception("The embedded worker could not be started")
+            except Exception as error:
+                self._trouble.tell(error)
             self._stopping.wait(TRY_AGAIN)
 
     def _keep_child(self) -> None:
@@ -81,7 +81,8 @@ class Owner:
             lived = time.monotonic() - born_at
             pause = 0.0 if lived > SHORT_LIFE else min(LONGEST_PAUSE, 2 * pause or LOOK)
             if not self._stopping.is_set():
-                self._installation.app.logger.warning(
+                self._installation.app.logger.log(
+                    logging.WARNING if status else logging.INFO,
                     "The embedded worker ended with status %d after %.1f s; another is started",
                     status,
                     lived,

@@ -14,9 +14,10 @@ from ...record import Released
 from ...store.base import Claim, Presence, Report, Settlement, Turn
 from ...trouble import Trouble
 from ...upkeep import Upkeep
+from .address import Address
 from .crew import Crew, Offer
 from .notices import Notices
-from .pool import Means, Pool
+from .pool import Means
 from .wakeup import Bell, runtime_folder
 
 REPORT_INTERVAL = 0.1
@@ -44,12 +45,12 @@ class Worker:
         burst: bool = False,
         role: str | None = None,
         leash: int | None = None,
-        slots: Callable[[Means], Pool] | None = None,
+        address: Address | None = None,
     ) -> None:
         """Of all workers with a ``role`` only one claims jobs at any time.
 
-        The worker stops when the other end of its ``leash``, a pipe, is closed. ``slots`` makes
-        the pool of process jobs, where there can be one.
+        The worker stops when the other end of its ``leash``, a pipe, is closed. It runs process
+        jobs if it is told the ``address`` at which their processes find the app.
         """
         settings = installation.settings
         self._installation = installation
@@ -57,7 +58,7 @@ class Worker:
         self._queues = queues if queues is not None else settings.queues
         self._burst = burst
         self._role = role
-        self._slots = slots
+        self._address = address
         self._poll = settings.poll
         self._bell = Bell(runtime_folder(settings.place, settings.name))
         if leash is not None:
@@ -111,8 +112,7 @@ class Worker:
             self._store, installation.files, self._notices.rescued, installation.settings.hang
         )
         means = Means(self._began, self._commit, self._bell.ring, self._timeout, installation.files)
-        slots = self._slots(means) if self._slots else None
-        self._crew = Crew(installation, means, self._threads, slots)
+        self._crew = Crew(installation, means, self._threads, self._address)
         # Flask adds its own handler only where it finds none: let it look before ours is there.
         _ = installation.app.logger
         try:
