@@ -56,6 +56,8 @@ def test_every_example_is_listed_and_tested() -> None:
         "many_bars.py",
         "progress_page.py",
         "quick_or_long.py",
+        "resume.py",
+        "retries.py",
         "status_monitoring.py",
         "submit.py",
         "thread_safe_status.py",
@@ -163,6 +165,42 @@ def states(page: Page) -> list[str | None]:
 def finished(address: str, deadline: float = 30) -> dict[str, object]:
     """Wait for a job to be done; its document."""
     return until(lambda: (job := requests.get(address).json())["done"] and job, deadline)
+
+
+# Trying again
+
+
+def test_a_service_that_is_not_there_is_asked_again(run: Run) -> None:
+    server = run("retries.py")
+    started = requests.post(f"{server.url}/rates/EUR")
+    job = finished(server.url + started.headers["Location"], 120)
+    assert (job["result"], job["attempt"], job["error"]) == (1.08, 3, None)
+
+
+def test_what_will_never_work_is_not_asked_again(run: Run) -> None:
+    server = run("retries.py")
+    started = requests.post(f"{server.url}/rates/XYZ")
+    job = finished(server.url + started.headers["Location"], 60)
+    assert (job["state"], job["attempt"]) == ("failed", 1)
+    assert job["error"] == {"code": "error", "message": "There is no currency XYZ"}
+
+
+def test_an_import_goes_on_where_its_worker_was_killed(run: Run, tmp_path: Path) -> None:
+    server = run("resume.py", FLASK_ROWS="60", FLASK_PAUSE="0.05")
+    started = requests.post(f"{server.url}/imports")
+    file = tmp_path / "instance" / "rows.txt"
+    until(lambda: len(rows_in(file)) >= 10, 60)
+    (worker,) = set(server.pids()) - {server.pid}
+    server.kill9(worker)
+    job = finished(server.url + started.headers["Location"], 120)
+    assert (job["state"], job["result"], job["crashes"]) == ("succeeded", 2, 1)
+    rows = rows_in(file)
+    assert list(dict.fromkeys(rows)) == [f"row {number}" for number in range(1, 61)]
+    assert len(rows) <= 61
+
+
+def rows_in(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
 
 
 # Submit
