@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,13 +18,21 @@ import msgspec
 
 from ...running import RunningJob
 from ...store.base import Claim
-from .channel import Answer, Channel, ChannelLost, FromSlot, Interrupt, News, Order
+from .channel import (
+    NUMBER,
+    Answer,
+    Birth,
+    Channel,
+    ChannelLost,
+    Death,
+    FromSlot,
+    Interrupt,
+    News,
+    Order,
+)
 from .letter import Letter
 
-STATUS_BYTES = 4
-LEAVING_SECONDS = 2.0
 BURIAL_SECONDS = 15.0
-FORKED = b"+"
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:]; "
@@ -50,6 +60,8 @@ class Berth:
             _kept.add(self)
         (work, _), (side, _), (self._leash, _) = pairs
         self.theirs = [end for _, end in pairs]
+        self.guard = 0
+        self.killed_at = 0.0
         side.setblocking(False)
         self._work = Channel[Any](work, FromSlot)
         self._side = Channel[News](side, News)
@@ -116,33 +128,32 @@ class Berth:
 
     def kill(self) -> None:
         """Let the guard kill the slot and all that it has started. Callable from any thread."""
+        self.killed_at = self.killed_at or time.monotonic()
         with suppress(OSError):
             self._leash.shutdown(socket.SHUT_WR)
 
-    def leave(self) -> None:
-        """Let the slot end, if need be by force, and wait until nothing is left of it."""
-        self._work.end_of_sending()
-        self.bury(LEAVING_SECONDS)
+    def end(self, patience: float) -> int | None:
+        """Let the slot end, after so many seconds by force, and wait until nothing is left of it.
 
-    def bury(self, patience: float = 0.0) -> int | None:
-        """Kill the slot after so many seconds; gives back its wait status if it is known."""
+        Gives back its wait status; ``None`` if its guard says nothing.
+        """
         try:
-            self._leash.settimeout(patience or 0.001)
-            status = self._status()
+            self._work.end_of_sending()
+            status = self._status(patience)
             if status is None:
                 self.kill()
-                self._leash.settimeout(BURIAL_SECONDS)
-                status = self._status()
+                status = self._status(BURIAL_SECONDS)
             return status
         finally:
             self.close()
 
-    def _status(self) -> int | None:
+    def _status(self, patience: float) -> int | None:
         try:
-            data = self._leash.recv(STATUS_BYTES)
+            self._leash.settimeout(patience)
+            data = self._leash.recv(NUMBER.size)
         except OSError:
             return None
-        return int.from_bytes(data, "big", signed=True) if len(data) == STATUS_BYTES else None
+        return NUMBER.unpack(data)[0] if len(data) == NUMBER.size else None
 
     def close(self) -> None:
         """Let go of everything, also in a forked child. Repeatable."""
@@ -156,7 +167,7 @@ class Nurse:
     """The worker's end of the nursery: a process that it starts when the first slot is wanted."""
 
     def __init__(self, letter: Letter) -> None:
-        self._letter = msgspec.json.encode(letter)
+        self._birth = msgspec.json.encode(Birth(letter))
         self._asking = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -167,19 +178,21 @@ class Nurse:
         berth = Berth()
         try:
             with self._asking:
-                self._ask(berth)
+                berth.guard = self._ask(berth)
+            if not berth.guard:
+                raise OSError("the system refused another process")
         except OSError as error:
             berth.close()
             raise BerthLost(f"no process could be started: {error}") from error
         berth.hand_over()
         return berth
 
-    def _ask(self, berth: Berth) -> None:
+    def _ask(self, berth: Berth) -> int:
         try:
-            self._request(self._started(), berth)
+            return self._request(self._started(), self._birth, berth.theirs)
         except ConnectionError:
             self._end()  # somebody has killed it: another can be started
-            self._request(self._started(), berth)
+            return self._request(self._started(), self._birth, berth.theirs)
 
     def _started(self) -> socket.socket:
         if self._control is None:
@@ -196,13 +209,22 @@ class Nurse:
                 theirs.close()
         return self._control
 
-    def _request(self, control: socket.socket, berth: Berth) -> None:
-        socket.send_fds(control, [self._letter], [end.fileno() for end in berth.theirs])
-        answer = control.recv(1)
-        if not answer:
+    def _request(
+        self, control: socket.socket, request: bytes, ends: Sequence[socket.socket]
+    ) -> int:
+        socket.send_fds(control, [request], [end.fileno() for end in ends])
+        answer = control.recv(NUMBER.size)
+        if len(answer) != NUMBER.size:
             raise ConnectionResetError("the process that starts others has ended")
-        if answer != FORKED:
-            raise OSError("see above")
+        guard: int = NUMBER.unpack(answer)[0]
+        return guard
+
+    def kill_guard(self, berth: Berth) -> None:
+        """Kill a guard that does not kill its slot; the slot dies with it."""
+        request = msgspec.json.encode(Death(berth.guard))
+        with self._asking, suppress(OSError):
+            if self._control is not None:
+                self._request(self._control, request, ())
 
     def close(self) -> None:
         """End the nursery; the slots are not touched. Repeatable."""

@@ -1,8 +1,9 @@
-"""Channel: the messages between a worker and the process in one of its slots."""
+"""Channel: the messages between a worker and its slots, and with the nursery."""
 
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
@@ -10,10 +11,12 @@ from msgspec import Struct
 
 from ...record import JobFile, Line, Outcome, Progress
 from ...store.base import Claim, Report
+from .letter import Letter
 
 T = TypeVar("T")
 
 LARGEST = 1 << 30
+NUMBER = struct.Struct("!i")
 _MARK = b"job:"  # what a job itself writes to the descriptor is never taken for a message
 _HEAD = len(_MARK) + 4
 _AT_ONCE = 1 << 14
@@ -21,6 +24,21 @@ _AT_ONCE = 1 << 14
 
 class ChannelLost(Exception):
     """The other end is closed, or what comes from there are no messages."""
+
+
+class Birth(Struct, frozen=True, tag=True):
+    """To the nursery, with three sockets: fork a slot that is to load this app.
+
+    Answered by the pid of its guard, or 0.
+    """
+
+    letter: Letter
+
+
+class Death(Struct, frozen=True, tag=True):
+    """To the nursery: kill a guard that does not do what it is there for. Answered by its pid."""
+
+    guard: int
 
 
 class Order(Struct, frozen=True, tag=True):

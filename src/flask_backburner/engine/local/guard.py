@@ -6,13 +6,11 @@ import os
 import selectors
 import signal
 import socket
-import struct
 
+from .channel import NUMBER
 from .kinship import adopt_orphans, child_alarm, die_with, kill_children, kill_group, reap
 from .letter import Letter
 from .slot import live
-
-STATUS = struct.Struct("!i")
 
 
 def keep_guard(
@@ -56,6 +54,6 @@ def _end_of(slot: int, leash: socket.socket, alarm: socket.socket) -> int:
 
 def _report(leash: socket.socket, status: int) -> None:
     try:
-        leash.sendall(STATUS.pack(status))
+        leash.sendall(NUMBER.pack(status))
     except OSError:
         return  # the worker is gone

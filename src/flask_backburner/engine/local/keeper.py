@@ -24,6 +24,8 @@ from .pool import Means
 IDLE_SECONDS = 60.0
 LOADING_SECONDS = 300.0
 LOOK = 0.1
+LEAVING_SECONDS = 2.0
+AT_ONCE = 0.001
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
@@ -97,10 +99,15 @@ class Keeper:
             self._leave()
             return self._duty.line.get()
 
-    def _leave(self) -> None:
+    def _leave(self, patience: float = LEAVING_SECONDS) -> int | None:
+        """Have no slot any more; gives back the wait status of its process if that is known."""
         berth, self._berth = self._berth, None
-        if berth is not None:
-            berth.leave()
+        if berth is None:
+            return None
+        status = berth.end(patience)
+        if status is None:
+            self._duty.nurse.kill_guard(berth)
+        return status
 
     def _outcome(self, running: RunningJob) -> Outcome:
         if not self._ready_for(running):
@@ -120,7 +127,7 @@ class Keeper:
                 return True
         except BerthLost as error:
             self._complain(str(error))
-        self._bury()
+        self._leave(AT_ONCE)
         return False
 
     def _is_loaded(self, running: RunningJob, berth: Berth) -> bool:
@@ -188,7 +195,7 @@ class Keeper:
             return Answer(recorded=False, error=str(error))
 
     def _after_death(self, running: RunningJob, reason: BerthLost) -> Outcome:
-        status = self._bury()
+        status = self._leave(AT_ONCE)
         if running.interrupt is not None:
             logger.warning(
                 "Job %s (%s) was told to stop and did not: its process was ended by force",
@@ -200,10 +207,6 @@ class Keeper:
             "The process of job %s (%s) %s", running.claim.id, running.claim.task, _ending(status)
         )
         return Crashed()
-
-    def _bury(self) -> int | None:
-        berth, self._berth = self._berth, None
-        return berth.bury() if berth is not None else None
 
 
 def _ending(status: int | None) -> str:

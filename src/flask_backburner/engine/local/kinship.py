@@ -96,6 +96,17 @@ def kill_children(spared: frozenset[int] = frozenset()) -> dict[int, int]:
     return ended
 
 
+def has_children() -> bool:
+    """Whether this process has children, ended or not, where that can be known."""
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def children() -> set[int]:
     """The children of this process that were not reaped; empty where that cannot be known."""
     own = str(os.getpid()).encode()

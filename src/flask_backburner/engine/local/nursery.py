@@ -1,8 +1,7 @@
 """Nursery: a process with nothing but imports, which forks the slots of a worker on request.
 
 It has one thread only, so that a fork finds no lock held, and has not loaded the app, so that no
-connection is shared. A request is a letter, with it the three sockets of the new slot; the
-answer is one byte.
+connection is shared.
 """
 
 from __future__ import annotations
@@ -10,21 +9,21 @@ from __future__ import annotations
 import gc
 import os
 import selectors
+import signal
 import socket
 import sys
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import msgspec
 
+from .channel import NUMBER, Birth, Death
 from .guard import keep_guard
 from .kinship import adopt_orphans, child_alarm, kill_children, reap
 from .letter import Letter
 
-LARGEST_LETTER = 1 << 16
+LARGEST_REQUEST = 1 << 16
 SOCKETS = 3
-FORKED = b"+"
-REFUSED = b"-"
 
 
 def main() -> int:
@@ -65,32 +64,35 @@ class Nursery:
             kill_children(self._guards)
 
     def _answer(self) -> bool:
-        """Fork as the next request says; false if the worker is gone."""
+        """Do what the next request says; false if the worker is gone."""
         try:
-            data, ends, _, _ = socket.recv_fds(self._control, LARGEST_LETTER, SOCKETS)
+            data, ends, _, _ = socket.recv_fds(self._control, LARGEST_REQUEST, SOCKETS)
             if not data:
                 return False
-            sockets = [socket.socket(fileno=end) for end in ends]
-            try:
-                guard = self._fork(msgspec.json.decode(data, type=Letter), sockets)
-            finally:
-                for each in sockets:
-                    each.close()
-            self._control.send(FORKED if guard else REFUSED)
+            request = msgspec.json.decode(data, type=Birth | Death)
+            guard = self._kill(request) if isinstance(request, Death) else self._fork(request, ends)
+            self._control.sendall(NUMBER.pack(guard))
         except ConnectionError:
             return False
         return True
 
-    def _fork(self, letter: Letter, sockets: list[socket.socket]) -> bool:
-        try:
-            guard = os.fork()
-        except OSError as error:
-            print(f"No process for a job can be started: {error}", file=sys.stderr)
-            return False
-        if not guard:
-            self._be_guard(letter, sockets)
+    def _kill(self, death: Death) -> int:
+        if death.guard in self._guards:
+            os.kill(death.guard, signal.SIGKILL)
+        return death.guard
+
+    def _fork(self, birth: Birth, ends: list[int]) -> int:
+        with ExitStack() as parents:
+            sockets = [parents.enter_context(socket.socket(fileno=end)) for end in ends]
+            try:
+                guard = os.fork()
+            except OSError as error:
+                print(f"No process for a job can be started: {error}", file=sys.stderr)
+                return 0
+            if not guard:
+                self._be_guard(birth.letter, sockets)
         self._guards |= {guard}
-        return True
+        return guard
 
     def _be_guard(self, letter: Letter, sockets: list[socket.socket]) -> None:
         """In the guard, and in the slot that it forks; neither returns."""

@@ -35,7 +35,7 @@ from .channel import (
     ToSlot,
     Unloadable,
 )
-from .kinship import ASKING, carry_on, limit_memory
+from .kinship import ASKING, adopt_orphans, carry_on, has_children, limit_memory
 from .letter import Letter, load, log_to_stderr
 
 TELL_INTERVAL = 0.1
@@ -47,6 +47,7 @@ _LIMITS = (resource.RLIMIT_DATA, resource.RLIMIT_AS, resource.RLIMIT_NOFILE, res
 
 def live(letter: Letter, work: socket.socket, side: socket.socket) -> None:
     """Load the app and run jobs until the worker orders no more."""
+    adopt_orphans()
     _settle_signals()
     _take_nothing_in()
     channel = Channel[Any](work, ToSlot)
@@ -211,8 +212,9 @@ def _ran_out_of_memory(outcome: Outcome) -> bool:
 
 
 def _traces() -> tuple[Any, ...]:
-    """What a job may change of its process that others would feel."""
+    """What a job may change of its process, or leave there, that others would feel."""
     return (
+        has_children(),
         _folder(),
         signal.getsignal(signal.SIGTERM),
         signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0),
