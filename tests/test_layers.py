@@ -146,6 +146,7 @@ LAYERS = [
     "engine.celery.checks",
     "engine.celery.step",
     "engine.celery.engine",
+    "engine.celery.worker",
     "engine.choice",
     "cli",
     "extension",

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from ...context import capturing_logs
 from ...errors import JobCancelled, JobReleased
 from ...installation import Installation
+from ...record import Released
 from ...runner import stopped
 from ...running import RunningJob
 from ...store.base import Claim, Report, Settlement, Turn
@@ -158,6 +159,8 @@ class Carrier:
         """Collect what happened since the last turn: ends at once, progress now and then."""
         settled, last_words = self._hands.settled()
         self._settled += settled
+        if self._closing.over:
+            self._closing.count(sum(entry.outcome == Released() for entry in settled))
         now = time.monotonic()
         # While older news cannot be recorded the jobs keep theirs: the newest of each.
         if now - self._reported_at >= REPORT_INTERVAL and not self._reports:
@@ -209,6 +212,7 @@ class Carrier:
         self._settled += back
         self._tried_turn(0)
         if back:
+            self._closing.count(len(back))
             logger.warning("Handed back %d running jobs", len(back))
         if back and self._own_process:
             self._leave()

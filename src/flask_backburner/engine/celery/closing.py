@@ -7,6 +7,7 @@ import time
 from struct import Struct
 
 _DEADLINE = Struct("=d")
+_COUNT = Struct("=q")
 
 
 class Closing:
@@ -16,7 +17,7 @@ class Closing:
     """
 
     def __init__(self) -> None:
-        self._shared = mmap.mmap(-1, _DEADLINE.size)
+        self._shared = mmap.mmap(-1, _DEADLINE.size + _COUNT.size)
 
     def begin(self, grace: float) -> None:
         """Claim no more; running jobs get so many seconds, a second call may shorten that."""
@@ -40,3 +41,13 @@ class Closing:
     def over(self) -> bool:
         """Whether those who run now are to give up."""
         return 0.0 < self.deadline <= time.monotonic()
+
+    @property
+    def handed_back(self) -> int:
+        """How many running jobs were given up, as far as counting without a lock goes."""
+        (count,) = _COUNT.unpack_from(self._shared, _DEADLINE.size)
+        return int(count)
+
+    def count(self, handed_back: int) -> None:
+        """So many more running jobs were given up."""
+        _COUNT.pack_into(self._shared, _DEADLINE.size, self.handed_back + handed_back)

@@ -110,6 +110,11 @@ class CeleryEngine(Engine):
         """Claim no more; running jobs have the grace, or none."""
         self._closing.begin(0.0 if at_once else self.grace)
 
+    @property
+    def handed_back(self) -> int:
+        """How many running jobs were given up when this worker closed."""
+        return self._closing.handed_back
+
     def await_children(self) -> None:
         """Let children hand back what they run, before they are ended."""
         deadline = time.monotonic() + LAST_SECONDS

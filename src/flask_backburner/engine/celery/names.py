@@ -25,6 +25,12 @@ class QueueNames:
         """Where tokens for workers arrive that serve only this queue and perhaps others."""
         return _bounded(f"{self.everything}.{_quoted(queue)}")
 
+    def for_worker(self, queues: Collection[str] | None) -> list[str]:
+        """Where a worker listens that serves these queues; ``None`` for all."""
+        if queues is None:
+            return [self.everything]
+        return [self.of(queue) for queue in sorted(queues)]
+
     def served(self, names: Collection[str]) -> frozenset[str] | None:
         """The queues that are served by who listens at these names; ``None`` for all."""
         if self.everything in names:

@@ -12,13 +12,13 @@ from contextlib import suppress
 
 from ...errors import JobTimedOut
 from ...installation import Installation
-from ...record import Crashed, JobRecord, State
+from ...record import State
 from ...runner import stopped
-from ...store.base import Claim, Settlement
+from ...store.base import Settlement
 from ...trouble import Trouble
 from ...upkeep import Upkeep
 from ..local.notices import Notices
-from .roster import Entry, Roster
+from .roster import Roster, Seat
 
 INTERVAL = 0.2
 OVERLOOKED_SECONDS = 0.1
@@ -28,7 +28,6 @@ RENEWING_SECONDS = 3.0
 """The pool first joins a dead child and only some time later gives its place to another."""
 
 ROLE = "announcing"
-MANY = 100_000
 PATIENCE = 5.0
 
 logger = logging.getLogger("flask_backburner")
@@ -60,6 +59,7 @@ class Overseer:
         self._renew_until = float("-inf")
         self._kin = kin
         self._presence = self._store.join(size, queues)
+        self._seat = Seat(roster.folder, self._presence.worker, kin)
         self._notices = Notices(installation)
         self._upkeep = Upkeep(
             self._store, installation.files, self._notices.rescued, installation.settings.hang
@@ -94,19 +94,13 @@ class Overseer:
     def _see_to_the_dead(self) -> None:
         """Of this machine, in whichever worker they were: nobody need wait for their silence."""
         for path, entry in self._roster.dead():
-            self._take_up(entry)
+            self._store.bury(entry.worker)
             self._roster.remove(path)
+            logger.warning("Process %d has died; the jobs it ran are taken up", entry.pid)
             if entry.kin == self._kin:
                 self._renew_until = time.monotonic() + RENEWING_SECONDS
         if time.monotonic() < self._renew_until:
             self._renew()
-
-    def _take_up(self, entry: Entry) -> None:
-        running = self._store.find(state=State.RUNNING, limit=MANY)
-        held = [_claim(record) for record in running if record.worker == entry.worker]
-        if held:
-            logger.warning("Process %d has died; it ran %d jobs", entry.pid, len(held))
-            self._settle([Settlement(claim, Crashed()) for claim in held])
 
     def _end_the_overdue(self) -> None:
         """End children that could not end themselves, because their job lets no thread run."""
@@ -143,9 +137,5 @@ class Overseer:
         self._upkeep.stop(PATIENCE)
         self._notices.close(PATIENCE)
         self._store.resign(ROLE)
+        self._seat.leave()
         self._presence.leave()
-
-
-def _claim(record: JobRecord) -> Claim:
-    """What speaks for a running job; enough to settle it."""
-    return Claim(record.id, record.fence, record.task, record.queue, record.attempt, b"")

@@ -65,16 +65,17 @@ def token_queue(name: str) -> Queue:
 
 def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], None]) -> Celery:
     """The Celery app of an installation. ``carry`` is called once for each token."""
+    served = names.for_worker(settings.queues)
     app = Celery(names.everything, amqp=_Amqp, set_as_current=False, broker=settings.broker)
     app.conf.update(
         **JSON_ONLY,
         result_backend=None,
         task_ignore_result=True,
         task_acks_late=False,
-        task_default_queue=names.everything,
+        task_default_queue=served[0],
         task_default_exchange="",
         task_default_delivery_mode=TRANSIENT,
-        task_queues=[token_queue(names.everything)],
+        task_queues=[token_queue(name) for name in served],
         broker_connection_timeout=CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
