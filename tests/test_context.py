@@ -51,6 +51,9 @@ def progress_after(site: Site, function: Callable[[], Any]) -> Progress:
         lambda: current_job.progress(1),
         lambda: current_job.track([1]),
         lambda: current_job.log("x"),
+        lambda: current_job.checkpoint,
+        lambda: current_job.step("x", int),
+        lambda: current_job.retry(),
     ],
 )
 def test_outside_a_job_every_use_says_so(use: Callable[[], Any]) -> None:
@@ -86,7 +89,12 @@ def test_an_async_task_can_be_called_plainly_too(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "use",
-    [lambda: current_job.id, lambda: current_job.attempt, lambda: current_job.attach(b"", "x")],
+    [
+        lambda: current_job.id,
+        lambda: current_job.attempt,
+        lambda: current_job.attach(b"", "x"),
+        lambda: current_job.retry(),
+    ],
 )
 def test_in_a_plain_call_what_only_a_job_has_is_missing(site: Site, use: Callable[[], Any]) -> None:
     with pytest.raises(NoCurrentJob):

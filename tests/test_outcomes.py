@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import current_app, g
 
-from flask_backburner import JobCancelled, current_job
+from flask_backburner import JobCancelled, JobError, current_job
 from flask_backburner.errors import JobInterrupted, JobReleased, JobTimedOut
 from flask_backburner.installation import Installation
 from flask_backburner.record import (
@@ -100,6 +100,63 @@ def test_an_async_job_may_clean_up_when_it_is_stopped(site: Site) -> None:
     define(site, work)
     assert asyncio.run(stop(site, JobCancelled)) == Cancelled()
     assert seen == ["shop"]
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"),
+    [
+        (JobCancelled, Cancelled()),
+        (JobReleased, Released()),
+        (JobTimedOut, Failed(TOO_LONG)),
+    ],
+)
+def test_a_job_whose_clean_up_fails_was_stopped_all_the_same(
+    site: Site, how: type[JobInterrupted], outcome: Outcome
+) -> None:
+    async def waiting() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ConnectionError("is closed")
+
+    def plain() -> None:
+        try:
+            current_job.check_cancelled()
+        finally:
+            raise ConnectionError("is closed")
+
+    define(site, waiting, timeout=5)
+    assert asyncio.run(stop(site, how)) == outcome
+    site.tasks.task(name="plain", timeout=5)(plain)
+    running = claimed(site, "plain")
+    running.interrupt = how
+    assert run_job(installation(site), running) == outcome
+
+
+def test_a_job_may_find_words_for_why_it_stops(site: Site) -> None:
+    def work() -> None:
+        try:
+            current_job.check_cancelled()
+        except JobTimedOut as error:
+            raise JobError("That is too much at once: choose a shorter time") from error
+
+    define(site, work, timeout=5)
+    running = claimed(site, "work")
+    running.interrupt = JobTimedOut
+    words = Fault("error", "That is too much at once: choose a shorter time", public=True)
+    assert run_job(installation(site), running) == Failed(words)
+
+
+def test_an_error_after_a_stop_that_did_not_arrive_is_the_jobs_own(site: Site) -> None:
+    def work() -> None:
+        raise ValueError("x")
+
+    define(site, work)
+    running = claimed(site, "work")
+    running.interrupt = JobCancelled
+    outcome = run_job(installation(site), running)
+    assert isinstance(outcome, Failed)
+    assert outcome.fault.message == "ValueError: x"
 
 
 def test_an_async_job_that_gives_a_result_all_the_same_has_succeeded(site: Site) -> None:

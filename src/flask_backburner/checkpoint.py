@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from itertools import islice
@@ -147,7 +148,7 @@ async def _awaited_step(
     if kept is not None:
         return signature.load_result(kept)
     result = await function(*args, **kwargs)
-    _keep_step(job, name, signature, result)
+    await asyncio.to_thread(_keep_step, job, name, signature, result)  # others may go on
     return result
 
 

@@ -42,6 +42,7 @@ from .store.base import Claim
 
 TRACEBACK_BYTES = 64 << 10
 _ASKED = Fault("error", "It asked to be tried again.")
+_CANCELS = (asyncio.CancelledError,)
 NEVER_AGAIN = (ResultError, ArgumentError, DefinitionError)
 """What would go wrong in the same way at the next attempt."""
 
@@ -149,9 +150,12 @@ class _Attempt:
         return self._after_failure(_fault(error), error)
 
     def _interruption(self, error: BaseException) -> JobInterrupted | None:
-        """What stopped the code: alone, in a ``TaskGroup``'s group, or as asyncio's cancel."""
+        """What stopped the code, if anything did.
+
+        Also if its clean-up then failed. But words for the user are the task's own answer.
+        """
         how = self._running.interrupt
-        if isinstance(error, asyncio.CancelledError) and how is not None:
+        if how and not isinstance(error, JobError) and _stems_from(error, (how, *_CANCELS)):
             return how()
         return _first(error, JobInterrupted)
 
@@ -204,6 +208,17 @@ def _first(error: BaseException, kind: type[JobInterrupted]) -> JobInterrupted |
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, (_first(each, kind) for each in error.exceptions)), None)
     return error if isinstance(error, kind) else None
+
+
+def _stems_from(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
+    """Whether it is one of these, or was raised while one of them was on its way."""
+    while error is not None:
+        if isinstance(error, kinds):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return any(_stems_from(each, kinds) for each in error.exceptions)
+        error = error.__context__
+    return False
 
 
 def _admits(retry_on: tuple[type[BaseException], ...], error: BaseException) -> bool:
