@@ -129,7 +129,6 @@ class Stores(RuleBasedStateMachine):
         assert real == model
         return model
 
-    @rule()
     def join(self) -> None:
         for side in self.sides:
             side.workers.append(side.store.join())
@@ -139,8 +138,8 @@ class Stores(RuleBasedStateMachine):
         queue=st.sampled_from(QUEUES),
         task=st.sampled_from(TASKS),
         priority=st.integers(-1, 1),
-        wait=st.sampled_from([None, None, -5.0, 0.0, 2.0]),
-        patience=st.sampled_from([None, None, 0.0, 2.0]),
+        wait=st.sampled_from([None, None, None, -5.0, 0.0, 2.0]),
+        patience=st.sampled_from([None, None, None, None, 0.0, 2.0]),
         retries=st.integers(0, 2),
         rescues=st.sampled_from([3, 3, 0, 1]),
         aliases=st.lists(st.sampled_from([None, None, None, *ALIASES]), min_size=3, max_size=3),
@@ -171,9 +170,11 @@ class Stores(RuleBasedStateMachine):
 
     @rule(data=st.data(), room=st.integers(1, 3), start=st.booleans())
     def work(self, data: st.DataObject, room: int, start: bool) -> None:
-        """A worker claims what there is, and perhaps begins it."""
+        """A worker claims what there is, else what must run alone, and perhaps begins it."""
         worker = data.draw(st.sampled_from(self.living))
-        for claim in self.turned(worker, room=room, tasks=TASKS):
+        for claim in self.turned(worker, room=room, tasks=TASKS) or self.turned(
+            worker, room=1, tasks=TASKS, alone=True
+        ):
             if start:
                 self.both(lambda side, claim=claim: side.workers[worker].started(claim))
 
@@ -251,36 +252,31 @@ class Stores(RuleBasedStateMachine):
             claim = data.draw(st.sampled_from(held))
             self.both(lambda side: side.workers[self.holders[claim]].started(claim))
 
-    @rule(data=st.data())
-    def die(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), noticed=st.booleans())
+    def die(self, data: st.DataObject, noticed: bool) -> None:
         """A worker dies, and somebody starts another."""
         worker = data.draw(st.sampled_from(self.living))
         self.dead.add(worker)
         for side in self.sides:
             side.home.kill(side.workers[worker])
         self.join()
+        if noticed:
+            self.rescue(1, None)
 
-    @rule(data=st.data())
-    def beat(self, data: st.DataObject) -> None:
-        worker = data.draw(st.sampled_from(self.living))
-        for side in self.sides:
-            side.workers[worker].beat()
+    @rule(looks=st.sampled_from([1, 1, 6]), hang=st.sampled_from([None, HANG, HANG]))
+    def rescue(self, looks: int, hang: float | None) -> None:
+        """Upkeep looks once, or for so long that who shows no beat meanwhile hangs."""
+        for _ in range(looks):
+            self.both(lambda side: sorted(side.store.rescue(hang)))
+            self.wait(STEP, beats=looks == 1)
 
-    @rule(hang=st.sampled_from([None, HANG]))
-    def rescue(self, hang: float | None) -> None:
-        self.both(lambda side: sorted(side.store.rescue(hang)))
-        self.wait(STEP)
-
-    @rule()
-    def stand_still(self) -> None:
-        """No worker shows a beat for so long that it hangs."""
-        for _ in range(6):
-            self.rescue(HANG)
-
-    @rule(seconds=st.sampled_from([STEP, STEP, 2 * STEP, 600.0, 1500.0]))
-    def wait(self, seconds: float) -> None:
+    @rule(seconds=st.sampled_from([STEP, STEP, 2 * STEP, 600.0, 1500.0]), beats=st.booleans())
+    def wait(self, seconds: float, beats: bool = True) -> None:
+        """Time passes; the living show that they live, or do not."""
         for side in self.sides:
             side.home.clock.move(seconds)
+            for worker in self.living if beats else ():
+                side.workers[worker].beat()
 
     @precondition(lambda self: self.added)
     @rule(data=st.data())
@@ -300,21 +296,19 @@ class Stores(RuleBasedStateMachine):
         """Of all jobs there ever were, and of one that never was."""
         return [f"j{number}" for number in range(self.added + 1)]
 
-    @rule(queue=st.sampled_from(QUEUES), on=st.sampled_from([True, False, False]))
-    def pause(self, queue: str, on: bool) -> None:
-        self.both(lambda side: side.store.pause(queue, on))
-
-    @rule(earlier=st.sampled_from([None, 0.0]))
-    def purge(self, earlier: float | None) -> None:
-        before = None if earlier is None else self.model.home.clock.now() - earlier
-        for id in self.both(lambda side: sorted(side.store.purge(100, before))):
-            self.seen.pop(id, None)
-
-    @rule()
-    def reopen(self) -> None:
-        """Another store object goes on; the workers of the first one live as long as it."""
-        for side in self.sides:
-            side.store = side.home.store()
+    @rule(what=st.sampled_from(["pause", "resume", "resume", "purge", "purge all", "reopen"]))
+    def tend(self, what: str) -> None:
+        """What operators and upkeep do now and then."""
+        now = self.model.home.clock.now()
+        if what in ("pause", "resume"):
+            self.both(lambda side: side.store.pause("mail", what == "pause"))
+        elif what == "reopen":  # the workers of the old store object live as long as it
+            for side in self.sides:
+                side.store = side.home.store()
+        else:
+            before = now if what == "purge all" else None
+            for id in self.both(lambda side: sorted(side.store.purge(100, before))):
+                self.seen.pop(id, None)
 
     @invariant()
     def both_tell_the_same(self) -> None:
@@ -323,7 +317,7 @@ class Stores(RuleBasedStateMachine):
         self.both(lambda side: side.store.paused())
         for alias in ALIASES:
             self.both(lambda side, alias=alias: side.store.named(alias))
-        for id in self.seen:
+        for id in [id for id, record in self.seen.items() if not record.done]:
             self.both(lambda side, id=id: side.store.result(id))
             self.both(lambda side, id=id: side.store.lines(id))
             self.both(lambda side, id=id: side.store.files(id))
