@@ -15,9 +15,7 @@ from .codec.shown import show
 from .errors import JobCancelled, JobRetry, NoCurrentJob
 from .options import checked_countdown
 from .record import JobFile
-from .running import RUNNING, PlainCall
-from .running import RunningJob as RunningJob
-from .running import storable as storable
+from .running import RUNNING, PlainCall, RunningJob
 from .store.base import Claim
 
 P = ParamSpec("P")
