@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Literal
 
 import click
 from flask import Flask
 from flask.cli import ScriptInfo
 
+from .engine.choice import celery_engine
 from .engine.local.address import command_line_address, find_address
 from .engine.local.child import end_of
 from .engine.local.letter import WrongApp, installation_of, log_to_stderr
@@ -19,6 +21,7 @@ from .installation import Installation
 from .settings import read_queues
 
 EX_UNAVAILABLE = 69
+Pool = Literal["prefork", "threads"]
 
 logger = logging.getLogger("flask_backburner")
 
@@ -33,6 +36,9 @@ def jobs() -> None:
 @click.option("-c", "--threads", type=click.IntRange(min=1), help="Jobs at the same time.")
 @click.option("--burst", is_flag=True, help="Stop when no job waits any more.")
 @click.option("--grace", type=click.FloatRange(min=0), help="Seconds for running jobs at shutdown.")
+@click.option(
+    "--pool", type=click.Choice(["prefork", "threads"]), help="On Celery: what jobs run in."
+)
 @click.pass_context
 def worker(
     context: click.Context,
@@ -40,6 +46,7 @@ def worker(
     threads: int | None,
     burst: bool,
     grace: float | None,
+    pool: Pool | None,
 ) -> None:
     """Run jobs until told to stop.
 
@@ -53,6 +60,11 @@ def worker(
     log_to_stderr(installation.app)
     chosen = _chosen(queues)
     _check_store(installation)
+    seconds = installation.settings.grace if grace is None else grace
+    if installation.settings.engine == "celery":
+        _refuse(burst, "--burst", "on Celery, whose workers are told to stop by a signal")
+        shutdown.end(_work_in_celery(installation, threads, chosen, pool or "prefork", seconds))
+    _refuse(pool is not None, "--pool", "on the local engine, whose worker has all pools at once")
     running = Worker(
         installation,
         threads=threads,
@@ -60,15 +72,40 @@ def worker(
         burst=burst,
         address=find_address(installation.app, installation.settings.app or command_line_address()),
     )
-    shutdown.guard(running, installation.settings.grace if grace is None else grace)
+    shutdown.guard(running, seconds)
+    _say_what_is_served(installation, chosen, threads or installation.settings.threads)
+    shutdown.end(end_of(running, installation))
+
+
+def _work_in_celery(
+    installation: Installation,
+    size: int | None,
+    queues: frozenset[str] | None,
+    pool: Pool,
+    grace: float,
+) -> int:
+    settings = installation.settings
+    size = size or (settings.processes if pool == "prefork" else settings.threads)
+    queues = settings.queues if queues is None else queues
+    _say_what_is_served(installation, queues, size)
+    return celery_engine(installation).work(size=size, queues=queues, pool=pool, grace=grace)
+
+
+def _refuse(given: bool, option: str, where: str) -> None:
+    if given:
+        raise click.UsageError(f"There is no {option} {where}.")
+
+
+def _say_what_is_served(
+    installation: Installation, queues: frozenset[str] | None, size: int
+) -> None:
     logger.info(
         "Serving %s of %s, %d jobs at a time; tasks: %s",
-        "all queues" if chosen is None else "the queues " + ", ".join(sorted(chosen)),
+        "all queues" if queues is None else "the queues " + ", ".join(sorted(queues)),
         installation.settings.place,
-        threads or installation.settings.threads,
+        size,
         ", ".join(sorted(installation.tasks)) or "none",
     )
-    shutdown.end(end_of(running, installation))
 
 
 def _installation(app: Flask) -> Installation:

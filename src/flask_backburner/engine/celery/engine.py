@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import threading
 import time
 import weakref
 from collections.abc import Callable
+from math import inf
+from types import FrameType
 from typing import Any
 
 import billiard
-from celery import Celery
+from celery import Celery, signals
 
 from ...errors import StoreError
 from ...installation import Installation
 from ..base import Engine
+from ..local.shutdown import HUP, start_again
 from ..local.wakeup import runtime_folder
 from .announcer import Announcer
 from .carrier import Carrier
@@ -29,6 +33,8 @@ from .roster import Roster
 from .step import step_of
 from .tokens import forget_other_tasks, make_celery_app
 
+# They have a line for every message, which says nothing of jobs.
+_TALKERS = ("celery.app.trace", "celery.worker.strategy")
 LAST_SECONDS = 2.0
 LOOK = 0.05
 
@@ -56,6 +62,7 @@ class CeleryEngine(Engine):
         self._size = 1
         self._queues: frozenset[str] | None = settings.queues
         self._own_process = False
+        self._restart = False
         self._overseer: Overseer | None = None
         self._carrier: Carrier | None = None
         self._making = threading.Lock()
@@ -75,6 +82,43 @@ class CeleryEngine(Engine):
         self._announcer.close()
 
     # Within a worker
+
+    def work(
+        self,
+        *,
+        size: int,
+        queues: frozenset[str] | None,
+        pool: str,
+        grace: float,
+    ) -> int:
+        """Be a worker until told to stop; gives back the process's exit code."""
+        for talker in _TALKERS:
+            logging.getLogger(talker).setLevel(logging.WARNING)
+        self.grace = grace
+        signals.worker_ready.connect(self._heed_restart, weak=False)
+        worker = self.celery_app.Worker(
+            queues=self.names.for_worker(queues),
+            concurrency=size,
+            pool_cls=pool,
+            loglevel="INFO",
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+        )
+        worker.start()
+        if self._restart:
+            start_again()
+        return int(worker.exitcode or self._closing.handed_back > 0)
+
+    def _heed_restart(self, **_: object) -> None:
+        """HUP lets all end that runs, and then starts the same command again."""
+        if HUP is not None and signal.getsignal(HUP) is not signal.SIG_IGN:
+            signal.signal(HUP, self._restart_soon)
+
+    def _restart_soon(self, number: int, frame: FrameType | None) -> None:
+        self._restart = True
+        self.grace = inf
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def prepare(self, *, size: int, names: list[str], pool: type[Any]) -> None:
         """Called before the worker makes its pool. Ends the process with words if it cannot."""
@@ -109,11 +153,6 @@ class CeleryEngine(Engine):
     def close_worker(self, *, at_once: bool) -> None:
         """Claim no more; running jobs have the grace, or none."""
         self._closing.begin(0.0 if at_once else self.grace)
-
-    @property
-    def handed_back(self) -> int:
-        """How many running jobs were given up when this worker closed."""
-        return self._closing.handed_back
 
     def await_children(self) -> None:
         """Let children hand back what they run, before they are ended."""
