@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import Flask
+
 from .live.server import end_streams, serving
+from .signals import app_loaded
 
 __all__ = ["post_worker_init", "worker_exit", "worker_int"]
 
@@ -18,6 +21,8 @@ def post_worker_init(worker: Any) -> None:
     """Make the server known, and start what runs jobs without waiting for a request."""
     serving(worker)
     app = worker.app.wsgi()
+    if isinstance(app, Flask):
+        app_loaded.send(app)
     extension = getattr(app, "extensions", {}).get("backburner")
     if extension is not None:
         extension.installation(app).engine.start()

@@ -19,6 +19,10 @@ job_succeeded = _namespace.signal("job-succeeded")
 job_failed = _namespace.signal("job-failed")
 job_cancelled = _namespace.signal("job-cancelled")
 
+app_loaded = _namespace.signal("app-loaded")
+"""Sent before a worker, a command or a server looks for an app's Backburner; not for receivers
+of apps."""
+
 
 def tell(signal: NamedSignal, app: Flask, job: object) -> None:
     """Send a signal about a job to all receivers, whatever becomes of any of them."""

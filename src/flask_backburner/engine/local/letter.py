@@ -15,6 +15,7 @@ from flask.logging import default_handler
 
 from ...errors import BackburnerError
 from ...installation import Installation
+from ...signals import app_loaded
 from .address import Address
 
 HOW_TO_TELL = (
@@ -76,6 +77,7 @@ def _import_script(name: str, path: str) -> None:
 
 def installation_of(app: Flask) -> Installation:
     """The app's installation. Raises ``WrongApp`` if it has none."""
+    app_loaded.send(app)
     try:
         extension = app.extensions["backburner"]
     except KeyError:

@@ -1,0 +1,15 @@
+"""The names of ``celery.canvas``: they can be imported, and say when called what is missing."""
+
+from __future__ import annotations
+
+from .refused import CANVAS, Refused
+
+chain = Refused("chain", CANVAS)
+chord = Refused("chord", CANVAS)
+chunks = Refused("chunks", CANVAS)
+group = Refused("group", CANVAS)
+maybe_signature = Refused("maybe_signature", CANVAS)
+signature = Refused("signature", CANVAS)
+subtask = Refused("subtask", CANVAS)
+xmap = Refused("xmap", CANVAS)
+xstarmap = Refused("xstarmap", CANVAS)
