@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import socket
 
 from .channel import NUMBER
-from .kinship import adopt_orphans, child_alarm, die_with, kill_children, kill_group, reap
+from .kinship import ChildAlarm, adopt_orphans, die_with, kill_children, kill_group, reap
 from .letter import Letter
 from .slot import live
 
@@ -22,30 +21,30 @@ def keep_guard(
     are killed too, and then its wait status goes up the leash.
     """
     adopt_orphans()
-    alarm, sender = child_alarm()
+    alarm = ChildAlarm()
     guard = os.getpid()
     slot = os.fork()
     if not slot:
         die_with(guard)
-        signal.set_wakeup_fd(-1)
-        for each in (leash, alarm, sender):
-            each.close()
+        leash.close()
+        alarm.close()
         os.setsid()
         live(letter, work, side)
         return
     work.close()
     side.close()
     _report(leash, _end_of(slot, leash, alarm))
+    alarm.close()
 
 
-def _end_of(slot: int, leash: socket.socket, alarm: socket.socket) -> int:
+def _end_of(slot: int, leash: socket.socket, alarm: ChildAlarm) -> int:
     with selectors.DefaultSelector() as selector:
         selector.register(leash, selectors.EVENT_READ)
         selector.register(alarm, selectors.EVENT_READ)
         while True:
             ready = {key.fileobj for key, _ in selector.select()}
             if alarm in ready:
-                alarm.recv(4096)
+                alarm.silence()
             ended = reap()
             if slot in ended or leash in ready:
                 kill_group(slot)

@@ -40,18 +40,32 @@ def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def child_alarm() -> tuple[socket.socket, socket.socket]:
-    """A socket that is readable once a child has ended, and its other end, to be kept.
+class ChildAlarm:
+    """A socket that is readable once a child has ended.
 
     Signals that ask a process to end do nothing from now on: what they are about is told by
     closing a socket.
     """
-    alarm, sender = socket.socketpair()
-    sender.setblocking(False)
-    for number in (signal.SIGCHLD, *ASKING):
-        signal.signal(number, carry_on)
-    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    return alarm, sender
+
+    def __init__(self) -> None:
+        self._heard, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        for number in (signal.SIGCHLD, *ASKING):
+            signal.signal(number, carry_on)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        return self._heard.fileno()
+
+    def silence(self) -> None:
+        """Until the next child has ended."""
+        self._heard.recv(4096)
+
+    def close(self) -> None:
+        """For good; a forked child does so too."""
+        signal.set_wakeup_fd(-1)
+        self._heard.close()
+        self._sender.close()
 
 
 def carry_on(number: int, frame: FrameType | None) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from .channel import NUMBER, Birth, Death
 from .guard import keep_guard
-from .kinship import adopt_orphans, child_alarm, kill_children, reap
+from .kinship import ChildAlarm, adopt_orphans, kill_children, reap
 from .letter import Letter
 
 LARGEST_REQUEST = 1 << 16
@@ -42,7 +42,7 @@ class Nursery:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._alarm, self._sender = child_alarm()
+        self._alarm = ChildAlarm()
         self._guards: frozenset[int] = frozenset()
 
     def serve(self) -> int:
@@ -52,9 +52,10 @@ class Nursery:
             while True:
                 ready = {key.fileobj for key, _ in selector.select()}
                 if self._alarm in ready:
-                    self._alarm.recv(4096)
+                    self._alarm.silence()
                     self._mourn()
                 if self._control in ready and not self._answer():
+                    self._alarm.close()
                     return 0
 
     def _mourn(self) -> None:
@@ -98,8 +99,8 @@ class Nursery:
         """In the guard, and in the slot that it forks; neither returns."""
         status = 1
         try:
-            for each in (self._control, self._alarm, self._sender):
-                each.close()
+            self._control.close()
+            self._alarm.close()
             keep_guard(letter, *sockets)
             status = 0
         except BaseException as error:
