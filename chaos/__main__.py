@@ -1,0 +1,1 @@
+"""Play every scenario, or see whether each notices what it must."""

@@ -1,0 +1,62 @@
+"""The whole worker is killed again and again while its jobs run."""
+
+from __future__ import annotations
+
+import time
+
+from chaos import stage
+from chaos.scene import Scene
+
+ROUNDS = 5
+DEFECTS = {"delete_on_pop": "kept", "no_rescue": "finished"}
+JOBS = 80
+SECONDS = 0.05
+SLOTS = 4
+LIFE = 2.5
+WORK = 0.6
+"""So many seconds before its death a worker is given its jobs, lest it be done with them."""
+
+
+def play(scene: Scene, rounds: int) -> None:
+    """Kill so many workers, each in the middle of its jobs; then see how long a healthy one takes.
+
+    It may take as long as the remaining work needs, and two seconds.
+    """
+    scene.start("nap", 0, seconds=SECONDS)  # loading the app takes the client a moment
+    for _ in range(rounds):
+        _one_life(scene)
+    worker = scene.serving(scene.worker("--threads", str(SLOTS)))
+    left = len(scene.unfinished())
+    took = scene.all_end(within=left * SECONDS / SLOTS)
+    again = sum(job.crashes for job in scene.ledger.jobs().values())
+    scene.check_hits()
+    scene.tell(worker)
+    assert worker.wait() == 0, worker.output()
+    scene.done = (
+        f"{rounds * JOBS} jobs of {SECONDS * 1000:.0f} ms in {SLOTS} threads; {rounds} kills, "
+        f"{sum(scene.hits)} hit running jobs"
+    )
+    scene.found = (
+        f"{len(scene.unfinished())} not finished; {again} ran again; the last {left} took "
+        f"{took:.1f} s, their work {left * SECONDS / SLOTS:.1f} s"
+    )
+
+
+def _one_life(scene: Scene) -> None:
+    worker = scene.serving(scene.worker("--threads", str(SLOTS)))
+    born_at = time.monotonic()
+    _sleep_until(born_at + LIFE - WORK)
+    scene.start("nap", JOBS, seconds=SECONDS)
+    _sleep_until(born_at + LIFE)
+    scene.begun(1, worker)
+    scene.kill(worker)
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(0.0, moment - time.monotonic()))
+
+
+if __name__ == "__main__":
+    from chaos import kills
+
+    stage.main(kills)
