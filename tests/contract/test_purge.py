@@ -51,6 +51,27 @@ def test_jobs_that_finished_earlier_are_purged_when_asked(
     assert store.counters() == counted(store)
 
 
+def test_one_finished_job_can_be_forgotten_at_once(
+    store: Store, worker: Presence, clock: FakeClock
+) -> None:
+    finish(store, worker, "a", owner="ann")
+    finish(store, worker, "b")
+    add(store, "c")
+    assert [store.forget(id) for id in ("a", "a", "c", "no")] == [True, False, False, False]
+    with pytest.raises(JobForgotten) as forgotten:
+        store.get("a")
+    assert forgotten.value.owner == "ann"
+    assert [record.id for record in store.find()] == ["c", "b"]
+    assert store.counters() == counted(store)
+
+
+def test_an_alias_of_a_forgotten_job_is_free_again(store: Store, worker: Presence) -> None:
+    finish(store, worker, "a", alias="mine")
+    assert store.forget("a") is True
+    with pytest.raises(JobNotFound):
+        store.named("mine")
+
+
 def test_what_is_not_over_is_never_purged(store: Store, worker: Presence, clock: FakeClock) -> None:
     add(store, "a", "b")
     claim(store, worker, 1)

@@ -383,6 +383,15 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def vouch(self, worker: str) -> None:
+        """Note that a worker's process is known to live, though it may have no time to show it.
+
+        Only for who sees it live: a parent process, say, of a child in which a job lets no other
+        thread run. Where the store sees by itself who lives it changes nothing, nor for a worker
+        that is unknown or buried.
+        """
+
+    @abstractmethod
     def purge(self, limit: int, before: float | None = None) -> list[str]:
         """Forget at most ``limit`` finished jobs and give back their ids.
 
@@ -390,6 +399,13 @@ class Store(ABC):
         oldest; or, with ``before``, those that finished earlier than that. Their ids are known
         as forgotten for ``TOMBSTONES_KEPT`` seconds more. Their files are the caller's to
         remove.
+        """
+
+    @abstractmethod
+    def forget(self, id: str) -> bool:
+        """Forget one finished job now, as ``purge`` does; whether there was one to forget.
+
+        A job that is not over stays.
         """
 
     @abstractmethod

@@ -501,6 +501,9 @@ class MemoryStore(Store):
             if worker in self.memory.presences:
                 self.memory.presences[worker].alive = False
 
+    def vouch(self, worker: str) -> None:
+        """Here nobody dies of silence."""
+
     def _expire(self) -> list[str]:
         expired = [entry for entry in self._entries.values() if self._expired(entry)]
         for entry in expired:
@@ -553,15 +556,25 @@ class MemoryStore(Store):
                     else record.finished_at < moment(before)
                 )
             ][:limit]
-            for id in ids:
-                self.memory.tombstones[id] = (now, self._entries.pop(id).record.owner)
-            for alias, named in list(self.memory.aliases.items()):
-                if named in ids:
-                    del self.memory.aliases[alias]
-            for id, (forgotten_at, _) in list(self.memory.tombstones.items()):
-                if forgotten_at < now - TOMBSTONES_KEPT:
-                    del self.memory.tombstones[id]
+            self._forget(ids, now)
         return ids
+
+    def forget(self, id: str) -> bool:
+        with self._lock:
+            known = id in self._entries and self._entries[id].record.done
+            if known:
+                self._forget([id], self.now())
+            return known
+
+    def _forget(self, ids: list[str], now: float) -> None:
+        for id in ids:
+            self.memory.tombstones[id] = (now, self._entries.pop(id).record.owner)
+        for alias, named in list(self.memory.aliases.items()):
+            if named in ids:
+                del self.memory.aliases[alias]
+        for id, (forgotten_at, _) in list(self.memory.tombstones.items()):
+            if forgotten_at < now - TOMBSTONES_KEPT:
+                del self.memory.tombstones[id]
 
     def elect(self, role: str) -> bool:
         with self._lock:

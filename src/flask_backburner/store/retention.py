@@ -81,15 +81,14 @@ def bytes_taken(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size + files)
 
 
-def still_there(tx: Transaction, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def still_there(tx: Transaction, ids: list[str]) -> list[tuple[Any, ...]]:
     """Those of the jobs that are finished and not forgotten at this moment."""
-    ids = json.encode([id for _, id, *_ in rows]).decode()
     return tx.rows(
         """
         SELECT seq, id, queue, state, owner FROM jobs
-        WHERE id IN (SELECT value FROM json_each(?)) AND kept_until IS NOT NULL
+        WHERE id IN (SELECT value FROM json_each(?)) AND namespace = ? AND kept_until IS NOT NULL
         """,
-        (ids,),
+        (json.encode(ids).decode(), tx.namespace),
     )
 
 

@@ -454,6 +454,9 @@ class SQLiteStore(Store):
     def bury(self, worker: str) -> None:
         """Its lock says it already."""
 
+    def vouch(self, worker: str) -> None:
+        """Its lock says it already."""
+
     def _rescue(
         self, worker: str, started: frozenset[tuple[str, int]] | None, *, hung: bool = False
     ) -> list[str]:
@@ -495,9 +498,15 @@ class SQLiteStore(Store):
             return []
         with self._transaction() as tx:
             # Another process may have been quicker.
-            forgotten = retention.forget(tx, retention.still_there(tx, rows))
+            forgotten = retention.forget(tx, retention.still_there(tx, [id for _, id, *_ in rows]))
         self._forgotten = True
         return forgotten
+
+    def forget(self, id: str) -> bool:
+        with self._transaction() as tx:
+            forgotten = retention.forget(tx, retention.still_there(tx, [id]))
+        self._forgotten = self._forgotten or bool(forgotten)
+        return bool(forgotten)
 
     def _to_forget(
         self, connection: sqlite3.Connection, limit: int, before: float | None

@@ -363,6 +363,9 @@ class RedisStore(Store):
     def bury(self, worker: str) -> None:
         self._space.run("leave", repeatable=True, worker=worker)
 
+    def vouch(self, worker: str) -> None:
+        self._space.run("vouch", repeatable=True, worker=worker)
+
     def _hung(self, hang: float) -> list[str]:
         (beats,) = self._space.ask(("ZRANGE", self._space.key("workers"), 0, -1, "WITHSCORES"))
         counts = (round(float(at) * 1e6) for at in beats[1::2])
@@ -385,6 +388,12 @@ class RedisStore(Store):
             if len(some) < most:
                 break
         return forgotten
+
+    def forget(self, id: str) -> bool:
+        forgotten = self._space.run(
+            "purge", limit=1, id=id, tombstone=int(TOMBSTONES_KEPT), **self._ways_to_end()
+        )
+        return bool(forgotten)
 
     def elect(self, role: str) -> bool:
         return self._roles.elect(role)

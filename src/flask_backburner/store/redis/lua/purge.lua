@@ -16,6 +16,9 @@ local function surplus()
 end
 
 local function choose()
+    if given.id then
+        return call('ZSCORE', key('finished'), given.id) and {given.id} or {}
+    end
     if given.before then
         return call('ZRANGEBYSCORE', key('ended'), '-inf', '(' .. stamp(given.before),
             'LIMIT', 0, given.limit)
