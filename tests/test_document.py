@@ -83,6 +83,24 @@ def test_a_job_that_is_over_is_not_asked_again(state: State) -> None:
     assert poll_after(record(state=state), NOW) is None
 
 
+def test_a_job_that_waits_for_its_next_attempt_is_asked_for_when_that_begins() -> None:
+    failed = record(failures=1, retries=3, fault=Fault("error", "secret"), attempt=1)
+    soon = replace(failed, run_at=CREATED + timedelta(seconds=7))
+    assert poll_after(soon, NOW) == 7.0
+    assert poll_after(replace(soon, run_at=CREATED + timedelta(hours=1)), NOW) == 15.0
+    document = job_document(soon, NOW, base=None, reveal=True)
+    assert (document["state"], document["retries_left"], document["attempt"]) == ("queued", 2, 1)
+    assert document["error"] is None
+
+
+def test_a_job_tells_until_when_it_must_begin_and_that_it_does_not_stop() -> None:
+    document = job_document(record(), NOW, base=None)
+    assert (document["start_by"], document["overdue"]) == (None, False)
+    found = record(start_by=CREATED + timedelta(minutes=1), overdue=True, state=State.RUNNING)
+    document = job_document(found, NOW, base=None)
+    assert (document["start_by"], document["overdue"]) == ("2026-11-20T09:01:00.000Z", True)
+
+
 def error(fault: Fault, *, reveal: bool = False) -> Any:
     found = record(state=State.FAILED, fault=fault)
     return job_document(found, NOW, base="/jobs", reveal=reveal)["error"]
@@ -96,11 +114,27 @@ def test_an_error_is_a_code_and_words_for_the_user() -> None:
     }
     assert error(secret, reveal=True) == {"code": "error", "message": "KeyError: 'secret'"}
     assert error(Fault("error", "No rows", public=True)) == {"code": "error", "message": "No rows"}
-    assert error(Fault("lost", "worker 17 died")) == {
-        "code": "lost",
-        "message": f"The job was interrupted too often and was given up. Its id is {ID}.",
-    }
     assert error(Fault("bad_result", "a secret set"))["code"] == "bad_result"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("lost", "The job was interrupted and has been given up."),
+        ("timeout", "The job took too long and was stopped."),
+        ("expired", "The job could not be started in time."),
+    ],
+)
+def test_what_stopped_a_job_is_said_in_plain_words(code: str, words: str) -> None:
+    fault = Fault(code, "worker 17 on db.internal")
+    assert error(fault) == {"code": code, "message": f"{words} Its id is {ID}."}
+    assert error(fault, reveal=True) == {"code": code, "message": "worker 17 on db.internal"}
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.CANCELLED])
+def test_only_a_failed_job_has_an_error(state: State) -> None:
+    found = record(state=state, fault=Fault("error", "Not yet", public=True))
+    assert job_document(found, NOW, base="/jobs", reveal=True)["error"] is None
 
 
 def test_links_are_below_the_base_and_only_where_there_are_routes() -> None:

@@ -39,17 +39,18 @@ def job_document(
         "version": record.version,
         "queue": record.queue,
         "attempt": record.attempt,
-        "retries_left": 0,
+        "retries_left": record.retries_left,
         "crashes": record.crashes,
         "created_at": timestamp(record.created_at),
         "run_at": timestamp(record.run_at),
         "started_at": timestamp(record.started_at),
         "finished_at": timestamp(record.finished_at),
         "updated_at": timestamp(record.updated_at),
-        "start_by": None,
+        "start_by": timestamp(record.start_by),
         "kept_until": timestamp(record.kept_until),
         "progress": _progress(record, now),
         "cancel_requested": record.cancel_requested,
+        "overdue": record.overdue,
         "waiting": None if waiting is None else to_builtins(waiting),
         "error": fault_document(record, reveal=reveal),
         "files": [_file(base, record.id, file) for file in files],
@@ -77,19 +78,25 @@ def timestamp(moment: datetime | None) -> str | None:
 
 
 def fault_document(record: JobRecord, *, reveal: bool) -> dict[str, str] | None:
-    """What a job's user may know of why it failed."""
+    """What a job's user may know of why it failed; nothing of attempts that others follow."""
     fault = record.fault
-    if fault is None:
+    if fault is None or record.state is not State.FAILED:
         return None
     shown = fault.message if fault.public or reveal else plain_words(fault, record.id)
     return {"code": fault.code, "message": shown}
 
 
+PLAIN_WORDS = {
+    "expired": "The job could not be started in time.",
+    "lost": "The job was interrupted and has been given up.",
+    "timeout": "The job took too long and was stopped.",
+}
+
+
 def plain_words(fault: Fault, id: str) -> str:
     """A sentence for users that gives nothing away; the id leads operators to the rest."""
-    if fault.code == "lost":
-        return f"The job was interrupted too often and was given up. Its id is {id}."
-    return f"The job failed because of an error. Its id is {id}."
+    words = PLAIN_WORDS.get(fault.code, "The job failed because of an error.")
+    return f"{words} Its id is {id}."
 
 
 def _progress(record: JobRecord, now: float) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from flask import Flask, Response, make_response
 
 from flask_backburner import Backburner, Job, JobError, current_job
 from flask_backburner.engine.local.worker import Worker
+from flask_backburner.ids import new_id
+from flask_backburner.record import Failed, Fault, Retry
+from flask_backburner.store.base import NewJob, Report, Settlement, Store
 
 FOLDER = "CATALOGUE"
 USER = "ann"
@@ -66,7 +69,8 @@ def fill(app: Flask) -> dict[str, str]:
             "nobodys": give.delay(1),
         }
         Worker(tasks.installation(app), burst=True).run()
-        return {kind: job.id for kind, job in over.items()} | _unfinished()
+        ids = {kind: job.id for kind, job in over.items()}
+        return ids | _unfinished() | _mishaps(tasks.installation(app).store)
 
 
 def _unfinished() -> dict[str, str]:
@@ -89,6 +93,38 @@ def _unfinished() -> dict[str, str]:
         "lost": lost.id,
         "silent": silent.id,
     }
+
+
+def _mishaps(store: Store) -> dict[str, str]:
+    """What happens to jobs that fail, take too long or come too late."""
+    ids = {kind: new_id() for kind in ("retrying", "timed_out", "overdue", "expired", "paused")}
+    store.add([_mishap(store, ids[kind], kind) for kind in ids], len(ids) + 100)
+    store.pause("paused", True)
+    worker = store.join()
+    claims = store.turn(worker, room=3, queues=["mishaps"], tasks=["*"]).claimed
+    retrying, timed_out, overdue = claims
+    store.turn(
+        worker,
+        settled=[
+            Settlement(retrying, Retry(Fault("error", "secret"), 10_000)),
+            Settlement(timed_out, Failed(Fault("timeout", "It ran for longer than 2 s."))),
+        ],
+        reports=[Report(overdue, overdue=True)],
+    )
+    store.rescue()
+    return ids
+
+
+def _mishap(store: Store, id: str, kind: str) -> NewJob:
+    return NewJob(
+        id,
+        give.name,
+        b'{"value":1}',
+        queue="paused" if kind == "paused" else "mishaps",
+        owner=USER,
+        retries=2,
+        start_by=store.now() - 1 if kind == "expired" else None,
+    )
 
 
 app = create_app() if FOLDER in os.environ else None

@@ -40,6 +40,7 @@ export interface JobDocument<Result = unknown> {
   version: number;
   queue: string;
   attempt: number;
+  /** So many more attempts may fail before the job does. */
   retries_left: number;
   crashes: number;
   created_at: string;
@@ -47,10 +48,13 @@ export interface JobDocument<Result = unknown> {
   started_at: string | null;
   finished_at: string | null;
   updated_at: string;
+  /** If its first attempt has not begun by then, it fails. */
   start_by: string | null;
   kept_until: string | null;
   progress: JobProgressReport;
   cancel_requested: boolean;
+  /** It was told to stop a while ago, by a cancel or its time limit, and has not yet. */
+  overdue: boolean;
   waiting: JobWaiting | null;
   error: { code: string; message: string } | null;
   files: JobFile[];

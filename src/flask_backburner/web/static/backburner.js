@@ -210,10 +210,12 @@ function about(seconds) {
   return `about ${Math.round(seconds / 3600)} h`;
 }
 
-function stateWords({ state, attempt, cancel_requested }) {
+function stateWords({ state, attempt, cancel_requested, overdue }) {
   if (state == "succeeded") return "Done";
-  if (state == "running" && cancel_requested) return "Cancelling …";
-  return human(state) + (state == "running" && attempt > 1 ? `, attempt ${attempt}` : "");
+  if (state != "running") return human(state);
+  if (overdue) return "Asked to stop, still running";
+  if (cancel_requested) return "Cancelling …";
+  return attempt > 1 ? `Running, attempt ${attempt}` : "Running";
 }
 
 function waitingWords(waiting) {
@@ -405,15 +407,14 @@ class JobProgress extends HTMLElement {
     return own;
   }
 
-  /** To screen readers: quarters, phases, the end; a failure is said by its own part. */
-  #announce({ state, cancel_requested, progress }) {
-    const { live, bar, amount, state: words } = this.#parts;
-    const key = [state, cancel_requested, progress.phase, Math.floor(progress.fraction * 4)].join();
+  /** To screen readers: states, quarters, phases; a failure is said by its own part. */
+  #announce({ state, progress: { phase, fraction } }) {
+    const { live, bar, amount, state: { textContent } } = this.#parts;
+    const key = [textContent, phase, Math.floor(fraction * 4)].join();
     const news = this.#said && this.#said != key && state != "failed";
     this.#said = key;
     if (!news) return;
-    const said = [bar.ariaLabel, words.textContent, amount.textContent, progress.phase];
-    live.textContent = said.filter(Boolean).join(", ");
+    live.textContent = [bar.ariaLabel, textContent, amount.textContent, phase].filter(Boolean).join(", ");
   }
 
   #connected(up) {
@@ -423,7 +424,7 @@ class JobProgress extends HTMLElement {
 
   #refuse({ message }) {
     const { label, error, live, button, ...parts } = this.#parts;
-    for (const part of Object.values(parts)) part.hidden = true;
+    for (const name in parts) parts[name].hidden = true;
     this.dataset.state = "unknown";
     this.#choose(["unknown"]);
     put(error, message);
