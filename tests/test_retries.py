@@ -18,6 +18,7 @@ from flask_backburner import (
     job_retried,
 )
 from flask_backburner.errors import JobNotRetryable
+from support.apps import site_in
 from support.bench import Bench, bench_in
 
 
@@ -57,6 +58,17 @@ def test_a_job_that_failed_is_tried_again_after_its_wait(bench: Bench) -> None:
     assert bench.run_after(10) == [job]
     assert (job.refresh().state, job.result, job.attempt) == ("succeeded", 3, 3)
     assert job.error is None
+
+
+def test_a_worker_tries_again_by_itself(tmp_path: Path) -> None:
+    flaky = Flaky(2)
+
+    def work() -> int:
+        return flaky()
+
+    with site_in(tmp_path) as site, site.app.app_context(), site.working():
+        job = site.tasks.task(name="work", retries=2, backoff=0.01)(work).delay().wait(60)
+        assert (job.state, job.result) == ("succeeded", 3)
 
 
 def test_a_job_fails_when_its_retries_are_used_up(bench: Bench) -> None:
