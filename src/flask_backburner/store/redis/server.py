@@ -47,8 +47,7 @@ class Server:
         parts = urlsplit(url)
         self.place = f"{parts.hostname}:{parts.port or 6379}{parts.path}"
         self._opening = threading.Lock()
-        self._quick: Any = None
-        self._patient: Any = None
+        self._clients: tuple[Any, Any] | None = None
 
     def run(
         self,
@@ -93,21 +92,24 @@ class Server:
         return answers
 
     def _client(self, patient: bool = False) -> Any:
-        if self._quick is None:
+        clients = self._clients
+        if clients is None:
             with self._opening:
-                if self._quick is None:
-                    self._open()
-        return self._patient if patient else self._quick
+                clients = self._clients = self._clients or self._open()
+        return clients[patient]
 
-    def _open(self) -> None:
+    def _open(self) -> tuple[Any, Any]:
         quick = self._pool(ANSWER_SECONDS)
-        about = quick.info()
-        check_version(about, self.place)
+        try:
+            about = quick.info()
+            check_version(about, self.place)
+        except BaseException:
+            quick.connection_pool.disconnect()
+            raise
         risk = eviction_risk(about, self.place)
         if risk:
             logger.warning(risk)
-        self._patient = self._pool(PATIENT_SECONDS)
-        self._quick = quick
+        return quick, self._pool(PATIENT_SECONDS)
 
     def _pool(self, seconds: float) -> Any:
         redis = _redis()
@@ -132,8 +134,7 @@ class Server:
     def close(self) -> None:
         """Close every connection. Repeatable; a later use opens others."""
         with self._opening:
-            clients = [each for each in (self._quick, self._patient) if each is not None]
-            self._quick = self._patient = None
+            clients, self._clients = self._clients or (), None
         for client in clients:
             client.connection_pool.disconnect()
 
@@ -188,7 +189,7 @@ def explained(error: Exception, place: str) -> StoreError:
         )
     if "BUSY Redis" in text:
         return StoreBusy(f"Redis at {place} is busy with a script; try again in a moment.")
-    if "OOM command not allowed" in text:
+    if isinstance(error, errors.OutOfMemoryError) or "OOM command not allowed" in text:
         return StoreFull(
             f"The memory of Redis at {place} is full. Raise its maxmemory, or keep finished "
             "jobs for a shorter time (BACKBURNER_KEEP, BACKBURNER_KEEP_BYTES)."
