@@ -50,7 +50,7 @@ def _watched(scene: Scene, rounds: int) -> list[float]:
     """Until all are over: how many seconds each monster took that is to be stopped."""
     took: dict[str, float] = {}
     deadline = time.monotonic() + PATIENCE + rounds * len(MONSTERS) * (LIMIT + STOPPING) / SLOTS
-    while (left := scene.unfinished()) and time.monotonic() < deadline:
+    while (left := scene.ledger.unfinished()) and time.monotonic() < deadline:
         for attempt in scene.journal.attempts():
             if attempt.id not in took and attempt.id not in left:
                 took[attempt.id] = time.monotonic() - attempt.at

@@ -16,7 +16,7 @@ def outlast(kind: str) -> int:
     return _let_loose(kind)
 
 
-@tasks.task(process=True, timeout=LIMIT, on_crash="fail")
+@tasks.task(process=True, timeout=10 * LIMIT, on_crash="fail")
 def die(kind: str) -> int:
     """End the process."""
     with attempt() as fence:

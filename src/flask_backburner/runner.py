@@ -71,8 +71,8 @@ async def run_job_async(installation: Installation, running: RunningJob) -> Outc
     return attempt.outcome
 
 
-def stopped(installation: Installation, claim: Claim, how: type[JobInterrupted]) -> Outcome:
-    """How an attempt has ended that was told to stop so, and whose process was then killed."""
+def stopped(installation: Installation, claim: Claim, how: type[BaseException]) -> Outcome:
+    """How an attempt has ended that was cut off by this, and could not say so itself."""
     attempt = _Attempt(installation, RunningJob(claim, installation.files, lambda report: False))
     with installation.app.app_context(), attempt:
         attempt.find()

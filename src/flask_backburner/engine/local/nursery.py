@@ -85,6 +85,8 @@ class Nursery:
     def _fork(self, birth: Birth, ends: list[int]) -> int:
         with ExitStack() as parents:
             sockets = [parents.enter_context(socket.socket(fileno=end)) for end in ends]
+            for each in sockets:
+                each.set_inheritable(False)  # not by another program that a job becomes or starts
             try:
                 guard = os.fork()
             except OSError as error:

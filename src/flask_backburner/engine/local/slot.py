@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import select
@@ -131,17 +132,20 @@ class Slot:
         return Ended.by(outcome, report, spent or _traces() != self._traces)
 
     def _outcome(self, running: RunningJob) -> Outcome:
+        how: type[BaseException] = JobReleased
         outcome: Outcome | None = None
         try:
             self._target = running
             outcome = run_job(self._installation, running)
         except JobInterrupted:
-            pass  # it came just when the job was over
+            how = running.interrupt or how  # it came just when the job was over
+        except MemoryError:
+            how = MemoryError
         finally:
             self._target = None
-        return outcome or stopped(
-            self._installation, running.claim, running.interrupt or JobReleased
-        )
+        if how is MemoryError:
+            gc.collect()  # what the job had is free now that its error is forgotten
+        return outcome or stopped(self._installation, running.claim, how)
 
     def _break_off(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM: raise the interrupt in the job's code, once; unless told why, do nothing."""
@@ -180,17 +184,17 @@ class Slot:
         poll.register(self._side.fileno(), select.POLLIN)
         try:
             while True:
-                self._hear_and_tell(bool(poll.poll(TELL_INTERVAL * 1000)))
+                self._hear_and_tell(poll)
         finally:
             os.killpg(0, signal.SIGKILL)
 
-    def _hear_and_tell(self, heard: bool) -> None:
+    def _hear_and_tell(self, poll: select.poll) -> None:
         try:
-            for interrupt in self._side.arrived() if heard else ():
+            for interrupt in self._side.arrived() if poll.poll(TELL_INTERVAL * 1000) else ():
                 self._interrupt(interrupt)
             self._tell()
         except MemoryError:
-            return  # the job's own matter; it may have more at the next look
+            return  # the job's own matter; there may be more at the next look
 
     def _interrupt(self, interrupt: Interrupt) -> None:
         running = self._running
