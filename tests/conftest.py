@@ -14,9 +14,11 @@ from support import journal as journals
 from support import latch as latches
 from support import processes, skips
 from support.browsing import OpenPage, PageErrors, chromium
+from support.engines import EMBEDDED, Engine
 from support.journal import Journal
 from support.latch import Latch
 from support.leaks import Snapshot
+from support.rabbitmq import RabbitServer, running_rabbit
 from support.redis_server import RedisServer, running_redis, share
 from support.servers import Servers, session_mark
 
@@ -101,6 +103,33 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """A Redis for all tests of the session, which share it by namespaces."""
     with running_redis(tmp_path_factory.mktemp("redis")) as server, share(server):
         yield server
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ for all tests that want one."""
+    with running_rabbit(tmp_path_factory.mktemp("rabbit")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def engine_kind(request: pytest.FixtureRequest) -> Engine:
+    """The engine that a test names as its parameter, the embedded one if it names none."""
+    name = getattr(request, "param", EMBEDDED)
+    if name == EMBEDDED:
+        return Engine()
+    env = {"FLASK_BACKBURNER_URL": request.getfixturevalue("redis_server").url}
+    if name.endswith("rabbitmq"):
+        env["FLASK_BACKBURNER_BROKER_URL"] = request.getfixturevalue("rabbit_server").url
+    return Engine(name, env)
+
+
+@pytest.fixture
+def engine(engine_kind: Engine, serve: Servers) -> Engine:
+    """The engine, with a namespace of the test's own, for all servers that are started."""
+    fresh = engine_kind.fresh()
+    serve.env.update(fresh.env)
+    return fresh
 
 
 @pytest.fixture
