@@ -336,6 +336,24 @@ def test_receivers_hear_of_each_new_try(bench: Bench) -> None:
         assert heard[2:] == [("retried", job.id)]
 
 
+def test_receivers_hear_when_a_job_goes_back_in_line_because_its_worker_died(
+    bench: Bench,
+) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def hear(app: Flask, job: Job[Any]) -> None:
+        heard.append((job.id, job.record.crashes))
+
+    job = bench.task(lambda: current_job.progress(1)).delay()
+    with job_retried.connected_to(hear):
+        bench.crash("claim")  # nothing of it was begun, so nothing is tried again
+        bench.run(0)
+        assert heard == []
+        bench.crash("progress")
+        bench.run()
+        assert heard == [(job.id, 1)]
+
+
 def test_a_retry_that_was_cancelled_is_told_as_a_cancel_only(bench: Bench) -> None:
     heard: list[Job[Any]] = []
 

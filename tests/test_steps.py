@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def test_a_step_may_be_any_function(bench: Bench) -> None:
             current_job.step("builtin", max, 1, 2),
             current_job.step("type", int, "3"),
             current_job.step("method", "abc".upper),
+            current_job.step("partial", partial(spot_of, 1)).x,
             current_job.step("nothing", print),
         ]
         if current_job.attempt == 1:
@@ -92,7 +94,7 @@ def test_a_step_may_be_any_function(bench: Bench) -> None:
 
     job = bench.task(work, retries=1, backoff=0).delay()
     bench.run()
-    assert job.refresh().result == [2, 3, "ABC", None]
+    assert job.refresh().result == [2, 3, "ABC", 1, None]
 
 
 def test_an_async_step_is_awaited(bench: Bench) -> None:
@@ -114,6 +116,16 @@ def test_an_async_step_is_awaited(bench: Bench) -> None:
     bench.run()
     assert job.refresh().result == ["A", "B"]
     assert sorted(done) == ["a", "b"]
+
+
+def test_a_function_that_hides_an_async_one_is_refused(bench: Bench) -> None:
+    async def fetch() -> int:
+        return 1
+
+    code, message = bench.failure_of(lambda: current_job.step("one", lambda: fetch()))
+    assert code == "error"
+    assert message.startswith("TypeError: The step 'one' got ")
+    assert "Give it the `async def` function itself" in message
 
 
 def test_a_steps_name_is_used_once_in_an_attempt(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -132,6 +133,12 @@ def run_step(job: RunningJob, name: str, function: Callable[..., T], args: Any, 
     if kept is not None:
         return cast(T, signature.load_result(kept))
     result = function(*args, **kwargs)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError(
+            f"The step {name!r} got {show(function)}, which returns a coroutine. Give it the "
+            "`async def` function itself, its arguments behind, and await the step."
+        )
     _keep_step(job, name, signature, result)
     return result
 
@@ -185,6 +192,8 @@ def _result_signature(job: RunningJob, name: str, function: Callable[..., Any]) 
     except (TypeError, ValueError):  # of built-in functions nothing is known
         returns = inspect.Signature.empty
     stand_in.__dict__["__signature__"] = inspect.Signature(return_annotation=returns)
+    while isinstance(function, partial):
+        function = function.func
     stand_in.__dict__["__wrapped__"] = function  # in its module names in the hint have meaning
     signature = Signature(stand_in, f"{job.claim.task}, step {name}".lstrip(", "))
     signature.resolve()

@@ -174,6 +174,10 @@ class _Worker:
         self._presence: Presence = self._store.join()
         self._notices = Notices(installation)
 
+    def rescue(self) -> None:
+        """Take up the jobs of workers that died."""
+        self._notices.rescued(self._store.rescue())
+
     def claim(self) -> Claim | None:
         """Take the job that is next in line, or one that must run alone, as all do here."""
         tasks = self._installation.known_tasks()
@@ -224,10 +228,10 @@ class _Worker:
 
 
 def _run(installation: Installation, limit: int | None, *, check: bool) -> list[Job[Any]]:
-    installation.store.rescue()
     worker = _Worker(installation)
     done: list[Job[Any]] = []
     try:
+        worker.rescue()
         while len(done) != limit and (claim := worker.claim()):
             if len(done) == ENDLESS:
                 worker.give_back(claim)
@@ -255,9 +259,9 @@ def _check(job: Job[Any]) -> None:
 def _crash(installation: Installation, at: Point, calls: int) -> Job[Any]:
     if at not in get_args(Point):
         raise ValueError(f"A worker cannot die at {at!r}, but at {' or '.join(get_args(Point))}.")
-    installation.store.rescue()
     worker = _Worker(installation)
     try:
+        worker.rescue()
         claim = worker.claim()
         if claim is None:
             raise BackburnerError("No job is queued, so no worker can die of one. Start one first.")
