@@ -24,9 +24,18 @@ STATES: dict[str, tuple[dict[str, Any], str]] = {
         {"state": "queued", "waiting": {"reason": "no_worker", "position": 1, "estimate": None}},
         "Queued",
     ),
+    "retry": (
+        {"state": "queued", "waiting": {"reason": "retry", "position": None, "estimate": 40.0}},
+        "Queued",
+    ),
+    "paused": (
+        {"state": "queued", "waiting": {"reason": "paused", "position": None, "estimate": None}},
+        "Queued",
+    ),
     "started": ({}, "Running"),
     "half": ({"progress": {"fraction": 0.5, "message": "Row 17", "remaining": 12.0}}, "Running"),
     "cancelling": ({"cancel_requested": True, "progress": {"fraction": 0.5}}, "Cancelling …"),
+    "overdue": ({"cancel_requested": True, "overdue": True}, "Cancelling …"),
     "succeeded": ({"state": "succeeded", "result": "1234 rows", **DONE}, "Done"),
     "files": ({"state": "succeeded", "files": [FILE], **DONE}, "Done"),
     "failed": (

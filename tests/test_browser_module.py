@@ -202,6 +202,8 @@ DOCUMENTS = {
     "phase": document(progress={"fraction": 0.0, "phase": "Resizing", "remaining": 89.5}),
     "second": document(attempt=2, progress={"fraction": 0.5, "remaining": 5400.0}),
     "cancelling": document(cancel_requested=True, progress={"fraction": 0.5}),
+    "overdue": document(cancel_requested=True, overdue=True, attempt=2),
+    "too slow": document(overdue=True, progress={"fraction": 0.5}),
     "succeeded": document(state="succeeded", done=True, result='It\'s "done" & <well>'),
     "number": document(state="succeeded", done=True, result=0),
     "nothing": document(state="succeeded", done=True, result=None),

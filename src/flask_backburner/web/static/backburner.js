@@ -196,7 +196,7 @@ async function ask(url, signal, { headers, method }) {
 
 function refusal(status) {
   const words = { 401: "Please sign in again.", 404: "This job is unknown.", 410: "This job is no longer kept." };
-  return Object.assign(new Error(words[status] ?? `This job cannot be read (${status}).`), { status });
+  return Object.assign(Error(words[status] ?? `This job cannot be read (${status}).`), { status });
 }
 
 function human(task) {
@@ -210,12 +210,16 @@ function about(seconds) {
   return `about ${Math.round(seconds / 3600)} h`;
 }
 
-function stateWords({ state, attempt, cancel_requested, overdue }) {
+function stateWords({ state, attempt, cancel_requested }) {
   if (state == "succeeded") return "Done";
   if (state != "running") return human(state);
-  if (overdue) return "Asked to stop, still running";
   if (cancel_requested) return "Cancelling …";
   return attempt > 1 ? `Running, attempt ${attempt}` : "Running";
+}
+
+function messageWords({ state, waiting, overdue, progress }) {
+  if (state == "queued") return waitingWords(waiting);
+  return overdue ? "Asked to stop, but has not yet" : progress.message || progress.phase;
 }
 
 function waitingWords(waiting) {
@@ -359,7 +363,7 @@ class JobProgress extends HTMLElement {
     bar.ariaLabel = name || human(job.task);
     put(label, name);
     put(parts.state, stateWords(job));
-    put(parts.message, state == "queued" ? waitingWords(job.waiting) : progress.message || progress.phase);
+    put(parts.message, messageWords(job));
     put(parts.amount, amount(shown));
     put(parts.left, done || progress.remaining == null ? "" : `${about(progress.remaining)} left`);
     put(parts.error, error?.message);
@@ -396,7 +400,7 @@ class JobProgress extends HTMLElement {
     this.focus();
   }
 
-  /** Show the page's children for this state: is one for success? */
+  /** Show the page's own parts for this state: is one for success? */
   #choose(states) {
     let own = false;
     for (const child of this.querySelectorAll("[data-when]")) {
@@ -444,7 +448,7 @@ class JobProgress extends HTMLElement {
   }
 }
 
-/** A job's log, until its bar on this page is done. */
+/** A job's log, until its bar is done. */
 class JobLog extends HTMLElement {
   #list;
   #after = 0;
