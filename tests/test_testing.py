@@ -307,6 +307,14 @@ def test_a_job_that_failed_is_tried_again_when_the_clock_has_moved(jobs: JobBenc
     assert job.refresh().result == 2
 
 
+def test_an_attempt_that_failed_is_no_failure_of_the_job_yet(jobs: JobBench) -> None:
+    unlucky.using(retries=0).delay()
+    with pytest.raises(JobFailed, match="ConnectionError"):
+        jobs.run(check=True)
+    unlucky.delay()
+    assert states(jobs.run(check=True)) == ["queued"]
+
+
 def test_tasks_of_every_kind_run_in_the_tests_own_thread(jobs: JobBench) -> None:
     here = [os.getpid(), threading.get_ident()]
     in_a_process.delay()

@@ -248,7 +248,7 @@ def _run(installation: Installation, limit: int | None, *, check: bool) -> list[
 
 
 def _check(job: Job[Any]) -> None:
-    if job.error is None:
+    if job.error is None or not job.done:
         return
     failed = JobFailed(job.id, job.error.code, job.error.message)
     if job.error.traceback:
