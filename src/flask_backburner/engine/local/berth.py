@@ -32,7 +32,7 @@ from .channel import (
 )
 from .letter import Letter
 
-BURIAL_SECONDS = 15.0
+BURIAL_SECONDS = 2.0
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:]; "
