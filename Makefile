@@ -14,7 +14,7 @@ DEMO_INSTALLED := $(DEMO_VENV)/.installed
 DEMO_REQUIREMENTS := $(wildcard demo/requirements.txt)
 
 # What the tests need besides Python packages; on Debian package and program have one name.
-TEST_PROGRAMS := chromium redis-server strace
+TEST_PROGRAMS := chromium rabbitmq-server redis-server strace
 ROOT_USER := $(shell [ "$$(id -u)" = 0 ] && echo yes || echo no)
 
 .DEFAULT_GOAL := help

@@ -80,6 +80,10 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("BACKBURNER_GRACE", ["25", None, True], "a number of seconds or a timedelta"),
     ("BACKBURNER_GRACE", [-1, float("nan"), float("inf"), 10**400], "from 0 to 1e+09 seconds"),
     ("BACKBURNER_POLL", [0, -0.1, timedelta(0)], "from 0.001 to 1e+09 seconds"),
+    ("BACKBURNER_HANG", [0, 0.5, timedelta(0)], "from 1 to 1e+09 seconds"),
+    ("BACKBURNER_PROCESSES", [0, -1, "4", 2.0, True], "a whole number of at least 1"),
+    ("BACKBURNER_PROCESS_JOBS", [0, "500", None], "a whole number of at least 1"),
+    ("BACKBURNER_PROCESS_MEMORY", [0, 1 << 20, "1 GiB"], "a whole number of at least 16777216"),
     ("BACKBURNER_NETWORK_FS", [1, "yes", None], "True or False"),
     ("BACKBURNER_MAX_QUEUED", [0, 1.5, "9"], "a whole number of at least 1"),
     (

@@ -24,6 +24,7 @@ INTERVAL = 0.2
 OVERLOOKED_SECONDS = 0.1
 """A job that could run and has waited for so long is announced again."""
 
+VOUCHING_SECONDS = 2.0
 RENEWING_SECONDS = 3.0
 """The pool first joins a dead child and only some time later gives its place to another."""
 
@@ -56,7 +57,7 @@ class Overseer:
         self._roster = roster
         self._announce = announce
         self._renew = renew
-        self._renew_until = float("-inf")
+        self._renew_until = self._vouched_at = float("-inf")
         self._kin = kin
         self._presence = self._store.join(size, queues)
         self._seat = Seat(roster.folder, self._presence.worker, kin)
@@ -67,7 +68,7 @@ class Overseer:
         self._duties = (
             (self._presence.beat, Trouble("The worker")),
             (self._see_to_the_dead, Trouble("The rescue of jobs of dead processes")),
-            (self._end_the_overdue, Trouble("The end of jobs out of time")),
+            (self._see_to_the_living, Trouble("The watch over processes")),
             (self._announce_again, Trouble("The announcing of jobs")),
         )
         self._stopping = threading.Event()
@@ -102,15 +103,20 @@ class Overseer:
         if time.monotonic() < self._renew_until:
             self._renew()
 
-    def _end_the_overdue(self) -> None:
-        """End children that could not end themselves, because their job lets no thread run."""
+    def _see_to_the_living(self) -> None:
+        """Speak for children whose job lets no other thread run, and end those out of time."""
         now = time.monotonic()
+        vouching = now - self._vouched_at >= VOUCHING_SECONDS
         for entry in self._roster.living(self._kin):
             if entry.claim is not None and entry.ends_at < now:
                 outcome = stopped(self._installation, entry.claim, JobTimedOut)
                 self._settle([Settlement(entry.claim, outcome)])
                 with suppress(ProcessLookupError):
                     os.kill(entry.pid, signal.SIGKILL)
+            elif vouching:
+                self._store.vouch(entry.worker)
+        if vouching:
+            self._vouched_at = now
 
     def _settle(self, settled: list[Settlement]) -> None:
         turn = self._store.turn(None, settled=settled)
