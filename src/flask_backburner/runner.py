@@ -76,7 +76,7 @@ def stopped(installation: Installation, claim: Claim, how: type[BaseException]) 
     attempt = _Attempt(installation, RunningJob(claim, installation.files, lambda report: False))
     with installation.app.app_context(), attempt:
         attempt.find()
-        raise how
+        attempt.stop(how())
     return attempt.outcome
 
 
@@ -128,6 +128,10 @@ class _Attempt:
         """The function has returned this."""
         self.outcome = self._succeeded(value)
 
+    def stop(self, how: BaseException) -> None:
+        """The function was cut off by this."""
+        self.outcome = self._judged(how)
+
     def _succeeded(self, value: Any) -> Succeeded:
         if isinstance(value, JobFile):
             return Succeeded(msgspec.json.encode(value), ResultKind.FILE)
@@ -140,7 +144,7 @@ class _Attempt:
     def _judged(self, error: BaseException) -> Outcome:
         match self._interruption(error):
             case JobTimedOut():
-                return self._after_failure(_timeout(self._definition), TimeoutError())
+                return self._after_failure(self._timeout(error), error, TimeoutError())
             case JobCancelled():
                 return Cancelled()
             case JobReleased():
@@ -167,11 +171,21 @@ class _Attempt:
             return self._retry(_fault(cause) if cause else _ASKED, wish.countdown)
         return self._failed(_no_retry_left(claim, wish, cause), wish)
 
-    def _after_failure(self, fault: Fault, error: BaseException) -> Outcome:
+    def _timeout(self, error: BaseException) -> Fault:
+        """Operators are told where in the code it was, if that is known."""
+        limit = self._definition.timeout if self._definition else None
+        words = "its timeout" if limit is None else f"its timeout of {limit:g} s"
+        trace = _trace(error) if error.__traceback__ else None
+        return Fault("timeout", f"It ran for longer than {words}.", traceback=trace)
+
+    def _after_failure(
+        self, fault: Fault, error: BaseException, meaning: BaseException | None = None
+    ) -> Outcome:
+        """Another attempt if any is left and may help against the error, or what it means."""
         claim, definition = self._running.claim, self._definition
         if definition is None or claim.failures >= claim.retries:
             return self._failed(fault, error)
-        if not _admits(definition.retry_on, error):
+        if not _admits(definition.retry_on, meaning or error):
             return self._failed(fault, error)
         return self._retry(fault, None)
 
@@ -233,12 +247,6 @@ def _admits(retry_on: tuple[type[BaseException], ...], error: BaseException) -> 
     if isinstance(error, JobError):
         retry_on = tuple(each for each in retry_on if issubclass(each, JobError))
     return isinstance(error, retry_on)
-
-
-def _timeout(definition: Definition | None) -> Fault:
-    limit = definition.timeout if definition else None
-    words = "its timeout" if limit is None else f"its timeout of {limit:g} s"
-    return Fault("timeout", f"It ran for longer than {words}.")
 
 
 def _no_retry_left(claim: Claim, wish: JobRetry, cause: BaseException | None) -> Fault:
