@@ -167,9 +167,10 @@ class _Attempt:
         """The code asked to be tried again; which it is while there are retries left."""
         cause = wish.__cause__ or (None if wish.__suppress_context__ else wish.__context__)
         claim = self._running.claim
-        if claim.failures < (claim.retries if wish.retries is None else wish.retries):
+        allowed = claim.retries if wish.retries is None else wish.retries
+        if claim.failures < allowed:
             return self._retry(_fault(cause) if cause else _ASKED, wish.countdown)
-        return self._failed(_no_retry_left(claim, wish, cause), wish)
+        return self._failed(_no_retry_left(allowed, wish, cause), wish)
 
     def _timeout(self, error: BaseException) -> Fault:
         """Operators are told where in the code it was, if that is known."""
@@ -249,9 +250,9 @@ def _admits(retry_on: tuple[type[BaseException], ...], error: BaseException) -> 
     return isinstance(error, retry_on)
 
 
-def _no_retry_left(claim: Claim, wish: JobRetry, cause: BaseException | None) -> Fault:
+def _no_retry_left(allowed: int, wish: JobRetry, cause: BaseException | None) -> Fault:
     """The user still reads what is meant for them."""
-    words = f"It asked to be tried again, but has no retry left of {claim.retries}"
+    words = f"It asked to be tried again, but has no retry left of {allowed}"
     if cause is None:
         return Fault("error", f"{words}.", traceback=_trace(wish))
     fault = _fault(cause)
