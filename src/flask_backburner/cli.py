@@ -7,20 +7,17 @@ import sys
 from typing import Literal
 
 import click
-from flask import Flask
-from flask.cli import ScriptInfo
 
+from .controls import cancel, checked_queues, complain, loaded_installation, pause, resume, retry
 from .engine.choice import celery_engine
 from .engine.local.address import command_line_address, find_address
 from .engine.local.child import end_of
-from .engine.local.letter import WrongApp, installation_of, log_to_stderr
+from .engine.local.letter import log_to_stderr
 from .engine.local.shutdown import Shutdown
 from .engine.local.worker import Worker
-from .errors import ConfigError, StoreError
+from .errors import StoreError
 from .installation import Installation
-from .settings import read_queues
 
-EX_UNAVAILABLE = 69
 Pool = Literal["prefork", "threads"]
 
 logger = logging.getLogger("flask_backburner")
@@ -56,13 +53,14 @@ def worker(
     """
     shutdown = Shutdown(restart=True)
     shutdown.listen()
-    installation = _installation(context.ensure_object(ScriptInfo).load_app())
+    installation = loaded_installation(context)
     log_to_stderr(installation.app)
-    chosen = _chosen(queues)
+    chosen = checked_queues("--queue", queues)
     _check_store(installation)
     seconds = installation.settings.grace if grace is None else grace
     if installation.settings.engine == "celery":
         _refuse(burst, "--burst", "on Celery, whose workers are told to stop by a signal")
+        shutdown.give_up()  # Celery heeds signals by itself
         shutdown.end(_work_in_celery(installation, threads, chosen, pool or "prefork", seconds))
     _refuse(pool is not None, "--pool", "on the local engine, whose worker has all pools at once")
     running = Worker(
@@ -108,24 +106,13 @@ def _say_what_is_served(
     )
 
 
-def _installation(app: Flask) -> Installation:
-    try:
-        return installation_of(app)
-    except WrongApp as error:
-        raise click.UsageError(f"The app {app.name!r} cannot run jobs. {error}") from None
-
-
 def _check_store(installation: Installation) -> None:
     """Later the worker waits for a store that is away, but it does not begin without one."""
     try:
         installation.store.counters()
     except StoreError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(EX_UNAVAILABLE)
+        sys.exit(complain(error))
 
 
-def _chosen(queues: tuple[str, ...]) -> frozenset[str] | None:
-    try:
-        return read_queues("--queue", list(queues) or None)
-    except ConfigError as error:
-        raise click.UsageError(str(error)) from None
+for command in (pause, resume, retry, cancel):
+    jobs.add_command(command)

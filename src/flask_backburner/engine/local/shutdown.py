@@ -7,7 +7,7 @@ import signal
 import sys
 from math import inf
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .worker import Worker
 
@@ -29,13 +29,19 @@ class Shutdown:
         self._asked = False
         self._worker: Worker | None = None
         self._grace = 0.0
+        self._before: dict[int, Any] = {}
 
     def listen(self) -> None:
         """Heed signals from now on; before there is a worker, they end the process at once."""
         for number in filter(None, (TERM, INT, QUIT, HUP)):
             # What was started by nohup is to outlive its terminal.
             if number != HUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._heed)
+                self._before[number] = signal.signal(number, self._heed)
+
+    def give_up(self) -> None:
+        """Heed signals no more: somebody else will."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def guard(self, worker: Worker, grace: float) -> None:
         """From now on signals stop this worker."""
