@@ -201,3 +201,22 @@ def test_a_cancel_arrives_before_a_step_is_begun(tmp_path: Path) -> None:
     with Bound(job), pytest.raises(JobCancelled):
         current_job.step("one", done.append, 1)
     assert (done, reports) == ([], [])
+
+
+def test_what_was_attached_is_known_together_with_the_step(tmp_path: Path) -> None:
+    job, reports = attempt(tmp_path, [True, True])
+    with Bound(job):
+        current_job.step("file", current_job.attach, b"content", "out.txt")
+        current_job.step("next", int)
+    assert [[file.name for file in report.files] for report in reports] == [["out.txt"], []]
+
+
+def test_a_plain_call_awaits_its_async_steps(bench: Bench) -> None:
+    @bench.site.tasks.task(name="async")
+    async def work() -> str:
+        return await current_job.step("one", shout, "a")
+
+    async def shout(name: str) -> str:
+        return name.upper()
+
+    assert asyncio.run(work()) == "A"
