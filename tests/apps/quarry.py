@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from typing import Any
 
 from flask import Flask, current_app
@@ -89,3 +91,41 @@ def hold() -> str:
 @tasks.task(process=True)
 def shout(words: str) -> None:
     print(words)
+
+
+@tasks.task(process=True)
+def hold_on() -> None:
+    """Stops for nobody."""
+    while True:
+        try:
+            pass_latch()
+            while True:
+                threading.Event().wait()
+        except BaseException as error:
+            current_job.log(type(error).__name__)
+
+
+@tasks.task(process=True)
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@tasks.task(process=True)
+def hoard() -> None:
+    kept = []
+    while True:
+        kept.append(bytearray(8 << 20))
+
+
+@tasks.task(process=True)
+def leave_daemon() -> int:
+    """Starts a process that has no parent, and gives its id."""
+    read, write = os.pipe()
+    if not os.fork():
+        os.setsid()
+        pid = os.fork()
+        if pid:
+            os.write(write, str(pid).encode())
+            os._exit(0)
+        signal.pause()
+    return int(os.read(read, 20))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ...codec.shown import show_error
-from ...errors import StoreError
-from ...record import Crashed, Failed, Fault, Outcome, Released
+from ...errors import JobCancelled, JobReleased, StoreError
+from ...record import Cancelled, Crashed, Failed, Fault, Outcome, Released
 from ...running import RunningJob, storable
 from ...store.base import Report
 from .berth import Berth, BerthLost, Message, Nurse
@@ -111,7 +111,8 @@ class Keeper:
 
     def _outcome(self, running: RunningJob) -> Outcome:
         if not self._ready_for(running):
-            return self._duty.not_begun(running) or Released(started=False)
+            how = running.interrupt or JobReleased
+            return Cancelled() if issubclass(how, JobCancelled) else Released(started=False)
         return self._duty.not_begun(running) or self._run(running)
 
     def _ready_for(self, running: RunningJob) -> bool:

@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 import traceback
 from contextlib import ExitStack, suppress
 
@@ -24,6 +25,8 @@ from .letter import Letter
 
 LARGEST_REQUEST = 1 << 16
 SOCKETS = 3
+GUARDS_SECONDS = 3.0
+"""So long guards may take to kill their slots once the worker is gone."""
 
 
 def main() -> int:
@@ -46,17 +49,27 @@ class Nursery:
         self._guards: frozenset[int] = frozenset()
 
     def serve(self) -> int:
+        """Until the worker is gone; then nothing stays."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(self._alarm, selectors.EVENT_READ)
-            while True:
-                ready = {key.fileobj for key, _ in selector.select()}
-                if self._alarm in ready:
-                    self._alarm.silence()
-                    self._mourn()
-                if self._control in ready and not self._answer():
-                    self._alarm.close()
-                    return 0
+            while self._look(selector):
+                pass
+            selector.unregister(self._control)
+            deadline = time.monotonic() + GUARDS_SECONDS
+            while self._guards and (left := deadline - time.monotonic()) > 0:
+                self._look(selector, left)
+        kill_children()
+        self._alarm.close()
+        return 0
+
+    def _look(self, selector: selectors.BaseSelector, seconds: float | None = None) -> bool:
+        """Do what comes next; false if the worker is gone."""
+        ready = {key.fileobj for key, _ in selector.select(seconds)}
+        if self._alarm in ready:
+            self._alarm.silence()
+            self._mourn()
+        return self._control not in ready or self._answer()
 
     def _mourn(self) -> None:
         ended = reap()

@@ -7,7 +7,6 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 from ...errors import JobInterrupted, JobReleased
 from ...installation import Installation
@@ -15,29 +14,16 @@ from ...runner import stopped
 from ...running import RunningJob
 from ...store.base import Report, Settlement
 from .address import Address
-from .berth import Nurse
+from .berth import Berth, Nurse
 from .keeper import Duty, Keeper
 from .letter import letter_about
 from .pool import Means, Pool
 
-FORCED_SECONDS = 20.0
+FORCED_SECONDS = 3.0
 GUARD_SECONDS = 0.5
 
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 """Whether this system can have process jobs; Windows cannot."""
-
-
-def slots_for(
-    installation: Installation, address: Address | None
-) -> Callable[[Means], Pool] | None:
-    """What makes a worker's pool of process jobs; ``None`` where there can be none.
-
-    ``address`` is where their processes find the app.
-    """
-    if address is None or not CAN_FORK:
-        return None
-    size = installation.settings.processes
-    return lambda means: ProcessPool(size, means, installation, address)
 
 
 class ProcessPool(Pool):
@@ -123,9 +109,10 @@ class ProcessPool(Pool):
         for _ in self._threads:
             self._duty.line.put(None)
         self._join(deadline)
-        for berth in list(self._duty.berths.values()):
-            berth.kill()
-        self._join(deadline + FORCED_SECONDS)
+        for force in (Berth.kill, self._duty.nurse.kill_guard):
+            for berth in list(self._duty.berths.values()):
+                force(berth)
+            self._join(time.monotonic() + FORCED_SECONDS)
         self._duty.nurse.close()
 
     def _join(self, deadline: float) -> None:
