@@ -164,6 +164,18 @@ def test_an_app_has_its_own_again_afterwards(app: Flask, tmp_path: Path) -> None
     installation.close()
 
 
+def test_no_server_is_needed_for_the_tests_of_an_app_on_redis(tmp_path: Path) -> None:
+    app = Flask("redis", instance_path=str(tmp_path / "instance"))
+    app.config["BACKBURNER_URL"] = "redis://127.0.0.1:1/0"  # where nobody listens
+    tasks.init_app(app)
+    engine = tasks.installation(app).engine
+    with isolated(app, tmp_path) as jobs, app.app_context():
+        double.delay(21)
+        assert [job.result for job in jobs.run()] == [42]
+    assert tasks.installation(app).engine is engine
+    assert not (tmp_path / "instance").exists()
+
+
 def test_jobs_that_jobs_start_run_too(jobs: JobBench) -> None:
     first = count_down.delay(3)
     done = jobs.run()

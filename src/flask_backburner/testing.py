@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from .clock import Clock
 from .context import capturing_logs
+from .engine.local.engine import LocalEngine
 from .engine.local.letter import installation_of
 from .engine.local.notices import Notices
 from .errors import BackburnerError, JobFailed, JobInterrupted, JobReleased
@@ -84,19 +85,26 @@ def backburner_jobs(app: Flask, tmp_path: Path) -> Iterator[JobBench]:
 def isolated(app: Flask, folder: Path | str) -> Iterator[JobBench]:
     """Give an app another store for a while: an empty one in ``folder``, with a movable clock.
 
-    No worker is started. Afterwards the app has its own again, and nothing is left running.
+    It is a file, so that no server is needed, and no worker is started. Afterwards the app has
+    its own again, and nothing is left running.
     """
     installation = installation_of(app)
     installation.close()
-    before = installation.settings, installation.files, installation.clock
+    before = installation.settings, installation.files, installation.clock, installation.engine
     clock = installation.clock = MovableClock()
     installation.settings = _moved(installation.settings, Path(folder))
     installation.files = FileFolder(installation.settings.files)
+    installation.engine = LocalEngine(installation)
     try:
         yield JobBench(installation, clock)
     finally:
         installation.close()
-        installation.settings, installation.files, installation.clock = before
+        (
+            installation.settings,
+            installation.files,
+            installation.clock,
+            installation.engine,
+        ) = before
 
 
 def _moved(settings: Settings, folder: Path) -> Settings:
@@ -104,6 +112,9 @@ def _moved(settings: Settings, folder: Path) -> Settings:
     return replace(
         settings,
         path=str(path),
+        redis=None,
+        engine="local",
+        broker=None,
         files=str(path) + ".files",
         worker="external",
         durability="normal",
