@@ -29,6 +29,7 @@ from flask_backburner.store.redis.server import check_version, eviction_risk
 from support.programs import running, said
 from support.redis_server import RedisServer, client, running_redis, shared_url
 from support.stores import (
+    BROKEN,
     DONE,
     KEEPING,
     FakeClock,
@@ -405,6 +406,34 @@ def test_what_only_redis_had_is_gone_with_it(own: RedisServer, there: RedisStore
     assert [info.worker for info in there.workers()] == [worker.worker]
 
 
+def test_an_end_that_redis_forgot_lets_the_job_run_again(tmp_path: Path) -> None:
+    """Without ``appendonly`` Redis goes back to what it had saved last."""
+    clock = FakeClock()
+    with running_redis(tmp_path) as server:
+        store = RedisStore(server.url, "app", clock=clock, silence=LONG)
+        worker = store.join()
+        add(store, "ended", "claimed")
+        ended, _ = claim(store, worker)
+        worker.started(ended)
+        with client(server.url) as redis:
+            redis.save()
+        settle(store, worker, ended, DONE)
+        server.kill()
+        server.start()
+        assert store.get("ended").state is State.RUNNING
+        clock.move(BEAT_SECONDS)
+        worker.beat()
+        assert [store.get(id).state for id in ("ended", "claimed")] == [
+            State.QUEUED,
+            State.RUNNING,
+        ]
+        (again,) = claim(store, worker)
+        assert (again.id, again.fence, again.crashes) == ("ended", 2, 0)
+        assert settle(store, worker, ended, DONE) == [ended]
+        assert settle(store, worker, again, DONE) == []
+        store.close()
+
+
 def test_a_start_whose_answer_was_lost_is_not_made_twice(own: RedisServer) -> None:
     with proxy_of(own.port) as proxy:
         store = RedisStore(f"redis://127.0.0.1:{proxy.port}/0", "app", silence=LONG)
@@ -455,6 +484,7 @@ def test_nobody_waits_long_for_a_connection_that_stalls(own: RedisServer) -> Non
 def test_a_full_redis_refuses_new_jobs_and_loses_none(own: RedisServer, there: RedisStore) -> None:
     worker = there.join()
     finish(there, worker, "a")
+    add(there, "failing", "succeeding")
     with client(own.url) as redis:
         redis.config_set("maxmemory", 1)
         with pytest.raises(StoreFull, match=r"The memory of Redis at .* is full"):
@@ -462,6 +492,14 @@ def test_a_full_redis_refuses_new_jobs_and_loses_none(own: RedisServer, there: R
         with pytest.raises(StoreFull, match="BACKBURNER_KEEP"):
             there.check_writable()
         assert there.get("a").state is State.SUCCEEDED
+        failing, succeeding = claim(there, worker)
+        assert worker.started(failing)
+        assert settle(there, worker, failing, BROKEN) == []
+        assert settle(there, worker, succeeding, Succeeded(b'"long"')) == []
+        assert there.retry("failing").state is State.QUEUED
+        assert there.elect("upkeep")
+        assert there.rescue() == []
+        assert sorted(there.purge(10, before=there.now() + 1)) == ["a", "succeeding"]
         redis.config_set("maxmemory", 0)
     add(there, "b")
     assert there.counters() == counted(there)

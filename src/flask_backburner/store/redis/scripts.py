@@ -14,7 +14,7 @@ from ..base import COUNTED, LINES_KEPT
 ADMITTED_AT_ONCE = 500
 """A crowd that becomes due at one time joins the line in parts, so that nobody waits for all."""
 
-JOB_BYTES = 1200
+JOB_BYTES = 1500
 """About what a job takes besides its data: its hash, and its places in the lists."""
 
 CONSTANTS = {
@@ -25,8 +25,29 @@ CONSTANTS = {
     "JOB_BYTES": JOB_BYTES,
 }
 
-_COMMON = ("space", "job", "line", "moves", "workers")
-_PARTS = {"turn": ("report", "settle", "claim")}
+_JOBS = ("job", "line", "moves")
+_PARTS: dict[str, tuple[str, ...]] = {
+    "add": ("job", "line"),
+    "turn": (*_JOBS, "workers", "report", "settle", "claim"),
+    "cancel": _JOBS,
+    "retry": _JOBS,
+    "rescue": _JOBS,
+    "reconcile": _JOBS,
+    "purge": ("job",),
+    "lines": ("job",),
+    "started": ("job",),
+    "oldest": ("job",),
+    "waiting": ("job", "line", "workers"),
+    "marks": (),
+    "living": ("workers",),
+    "beat": ("workers",),
+    "leave": ("workers",),
+    "elect": (),
+    "resign": (),
+    "pause": (),
+    "check": (),
+}
+"""What each script takes besides the file of its name; all take ``space``."""
 
 
 class Script(Struct, frozen=True):
@@ -38,9 +59,9 @@ class Script(Struct, frozen=True):
 
 @cache
 def script(name: str) -> Script:
-    """The script of a verb: what all have in common, its parts, and the file of its name."""
+    """The script of a verb."""
     constants = "".join(f"local {each} = {value}\n" for each, value in CONSTANTS.items())
-    parts = (*_COMMON, *_PARTS.get(name, ()), name)
+    parts = ("space", *_PARTS[name], name)
     text = constants + "\n".join(_text(part) for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

@@ -53,6 +53,7 @@ AT_ONCE = 200
 """So many jobs a script takes up or forgets at most, lest others wait for it."""
 
 CLAIMED_AT_ONCE = 500
+MARKED_AT_ONCE = 500
 
 WATCH_GAP = 6.0
 WATCH_GRACE = 3.0
@@ -143,10 +144,14 @@ class RedisStore(Store):
         return str(id.decode())
 
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
-        key, asked = self._space.key, list(ids)
-        answers = self._space.ask(
-            *(("HMGET", key("job", id), "version", "last_line", "state") for id in asked)
-        )
+        asked = list(ids)
+        answers = [
+            answer
+            for start in range(0, len(asked), MARKED_AT_ONCE)
+            for answer in self._space.run(
+                "marks", repeatable=True, ids=asked[start : start + MARKED_AT_ONCE]
+            )
+        ]
         return {
             id: Mark(int(version), int(last_line or 0), State(state.decode()))
             for id, (version, last_line, state) in zip(asked, answers, strict=True)

@@ -1,4 +1,5 @@
 -- Show that a worker is alive; gives back whether it holds as many jobs as it knows of.
+in_need()
 enlist(given)
 for _, role in ipairs(given.roles) do
     if call('GET', key('role', role)) == given.token then

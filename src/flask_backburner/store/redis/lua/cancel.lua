@@ -1,4 +1,5 @@
 -- Cancel a queued job, ask the holder of a running one to stop.
+in_need()
 local one = job.read(given.id)
 if one and one.state == 'queued' then
     moves.finish(one, 'cancelled', 'cancel_requested', 1)

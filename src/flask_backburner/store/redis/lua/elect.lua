@@ -1,4 +1,5 @@
 -- Hold a role for a while; whoever asks again in time goes on holding it.
+in_need()
 local role = key('role', given.role)
 local holder = call('GET', role)
 if holder == given.token then

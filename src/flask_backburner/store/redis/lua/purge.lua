@@ -1,4 +1,5 @@
 -- Forget finished jobs; their ids stay known as forgotten.
+in_need()
 local function size(id)
     return tonumber(call('HGET', job.key(id), 'bytes') or 0)
 end

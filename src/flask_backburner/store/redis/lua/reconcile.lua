@@ -1,5 +1,6 @@
 -- Give back the jobs that a worker holds here but does not know of: those of a claim whose answer
 -- was lost, and those whose end was lost when Redis went back to older data.
+in_need()
 local known = {}
 for _, id in ipairs(given.known) do known[id] = true end
 local held = call('SMEMBERS', key('held', given.worker))

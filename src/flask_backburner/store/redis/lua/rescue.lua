@@ -1,4 +1,5 @@
 -- Take up what dead and hung workers hold, and end what waited too long; so many at once.
+in_need()
 math.randomseed(given.seed)
 local changed = {}
 

@@ -1,4 +1,5 @@
 -- Put back a failed or cancelled job; gives back whether it could be.
+in_need()
 local one = job.read(given.id)
 local ended = one and (one.state == 'failed' or one.state == 'cancelled')
 if not ended or one.external or tonumber(one.kept_until) <= now then

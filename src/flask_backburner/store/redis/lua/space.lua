@@ -22,3 +22,9 @@ local function stamp(seconds)
 end
 
 local now = tonumber(stamp(ARGV[1] == '' and alive_at or ARGV[1]))
+
+-- Redis with its memory full refuses a script at the first write that takes more, but none that
+-- has written before. Only what adds jobs shall be refused: others must end, and workers live.
+local function in_need()
+    call('DEL', key('nothing'))
+end

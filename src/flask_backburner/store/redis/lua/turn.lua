@@ -1,4 +1,5 @@
 -- Record what happened, then claim what there is room for.
+in_need()
 math.randomseed(given.seed)
 
 local refused = {{}, {}}
