@@ -106,6 +106,7 @@ LAYERS = [
     "engine.local.processes",
     "engine.local.crew",
     "engine.local.notices",
+    "engine.local.watchdog",
     "engine.local.worker",
     "engine.local.shutdown",
     "engine.local.child",

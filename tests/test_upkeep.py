@@ -52,6 +52,15 @@ def test_only_the_elected_process_does_the_duties_until_it_resigns(files: FileFo
     assert second.rescues == 1
 
 
+def test_another_process_rescues_too_if_the_elected_one_hangs(files: FileFolder) -> None:
+    memory = Memory()
+    hanging, other = CountingStore(memory), CountingStore(memory)
+    Upkeep(hanging, files).work()
+    standing_in = Upkeep(other, files, hang=0.04)
+    until(lambda: standing_in.work() or other.rescues)
+    assert (hanging.rescues, hanging.tended, other.tended) == (1, 1, 0)
+
+
 def test_a_duty_that_fails_stops_none_of_the_others_and_is_told_once(
     files: FileFolder, caplog: pytest.LogCaptureFixture
 ) -> None:

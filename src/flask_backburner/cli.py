@@ -14,6 +14,7 @@ from .engine.local.address import command_line_address, find_address
 from .engine.local.child import end_of
 from .engine.local.letter import log_to_stderr
 from .engine.local.shutdown import Shutdown
+from .engine.local.watchdog import Watchdog
 from .engine.local.worker import Worker
 from .errors import StoreError
 from .installation import Installation
@@ -69,6 +70,7 @@ def worker(
         queues=chosen,
         burst=burst,
         address=find_address(installation.app, installation.settings.app or command_line_address()),
+        watchdog=Watchdog(installation.settings.hang),
     )
     shutdown.guard(running, seconds)
     _say_what_is_served(installation, chosen, threads or installation.settings.threads)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from .files import FileFolder
 from .store.base import Store
@@ -17,6 +18,7 @@ RETENTION_INTERVAL = 10.0
 SWEEP_INTERVAL = 3600.0
 SWEEP_AGE = 86_400.0
 CHUNK = 200
+STAND_IN_INTERVAL = 5.0
 
 logger = logging.getLogger("flask_backburner")
 
@@ -45,8 +47,11 @@ class Upkeep:
         self._hang = hang
         self._retention_due = 0.0
         self._sweep_due = 0.0
+        self._stand_in_interval = min(STAND_IN_INTERVAL, (hang or STAND_IN_INTERVAL) / 4)
+        self._stand_in_due = time.monotonic() + self._stand_in_interval
+        self._rescue_trouble = Trouble("The rescue of jobs")
         self._duties = (
-            (self._rescue, Trouble("The rescue of jobs")),
+            (self._rescue, self._rescue_trouble),
             (self._retain, Trouble("Retention")),
             (self._sweep, Trouble("The sweep of files")),
             (store.tend, Trouble("Housekeeping")),
@@ -66,13 +71,17 @@ class Upkeep:
     def work(self) -> None:
         """Do the duties once, if this process is the one to do them; one that fails stops none."""
         for duty, trouble in self._duties:
-            try:
+            with _told(trouble):
                 if self._store.elect(ROLE):
                     duty()
-            except Exception as error:
-                trouble.tell(error)
-            else:
-                trouble.over()
+        self._stand_in()
+
+    def _stand_in(self) -> None:
+        """Rescue jobs now and then without being elected: who is may be the one that hangs."""
+        if time.monotonic() >= self._stand_in_due:
+            self._stand_in_due = time.monotonic() + self._stand_in_interval
+            with _told(self._rescue_trouble):
+                self._rescue()
 
     def _rescue(self) -> None:
         rescued = self._store.rescue(self._hang)
@@ -106,6 +115,16 @@ class Upkeep:
         if self._thread.is_alive():
             self._thread.join(patience)
         self._store.resign(ROLE)
+
+
+@contextmanager
+def _told(trouble: Trouble) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        trouble.tell(error)
+    else:
+        trouble.over()
 
 
 def forget_jobs(store: Store, files: FileFolder, before: float | None = None) -> int:

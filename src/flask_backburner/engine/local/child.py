@@ -17,6 +17,7 @@ from ...installation import Installation
 from .address import Address
 from .letter import HOW_TO_TELL, Letter, load, log_to_stderr
 from .shutdown import Shutdown
+from .watchdog import Watchdog
 from .worker import Worker
 
 ROLE = "embedded"
@@ -53,7 +54,13 @@ def _taken_input() -> int:
 def work(installation: Installation, address: Address, leash: int, shutdown: Shutdown) -> int:
     """Run jobs as the only embedded worker of the store; hand over when the owner ends."""
     log_to_stderr(installation.app)
-    worker = Worker(installation, role=ROLE, leash=leash, address=address)
+    worker = Worker(
+        installation,
+        role=ROLE,
+        leash=leash,
+        address=address,
+        watchdog=Watchdog(installation.settings.hang),
+    )
     shutdown.guard(worker, installation.settings.grace)
     return end_of(worker, installation)
 

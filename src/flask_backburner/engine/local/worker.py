@@ -19,6 +19,7 @@ from .crew import Crew, Offer
 from .notices import Notices
 from .pool import Means
 from .wakeup import Bell, runtime_folder
+from .watchdog import Watchdog
 
 REPORT_INTERVAL = 0.1
 BEAT_SECONDS = 0.5
@@ -46,11 +47,13 @@ class Worker:
         role: str | None = None,
         leash: int | None = None,
         address: Address | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         """Of all workers with a ``role`` only one claims jobs at any time.
 
         The worker stops when the other end of its ``leash``, a pipe, is closed. It runs process
-        jobs if it is told the ``address`` at which their processes find the app.
+        jobs if it is told the ``address`` at which their processes find the app. A ``watchdog``
+        is for one that has its process for itself.
         """
         settings = installation.settings
         self._installation = installation
@@ -59,6 +62,7 @@ class Worker:
         self._burst = burst
         self._role = role
         self._address = address
+        self._watchdog = watchdog
         self._poll = settings.poll
         self._bell = Bell(runtime_folder(settings.place, settings.name))
         if leash is not None:
@@ -121,6 +125,8 @@ class Worker:
                 self._work()
                 return self._finish()
         finally:
+            if self._watchdog is not None:
+                self._watchdog.rest()
             self._crew.close(THREAD_PATIENCE)
             self._notices.close(THREAD_PATIENCE)
             self._resign()
@@ -154,7 +160,7 @@ class Worker:
     def _tried_turn(self) -> int | None:
         """A turn that failed has lost nothing: what was to be recorded is still here."""
         try:
-            self._presence.beat()
+            self._beat()
             claimed = self._turn()
         except Exception as error:
             self._trouble.tell(error)
@@ -224,7 +230,13 @@ class Worker:
         while not self._bell.wait(min(BEAT_SECONDS, until - time.monotonic())):
             if time.monotonic() >= until:
                 return
-            self._presence.beat()
+            self._beat()
+
+    def _beat(self) -> None:
+        """Show that the loop goes round."""
+        self._presence.beat()
+        if self._watchdog is not None:
+            self._watchdog.pat()
 
     def _pause(self) -> float:
         if not self._crew.held:
