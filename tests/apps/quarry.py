@@ -129,3 +129,13 @@ def leave_daemon() -> int:
             os._exit(0)
         signal.pause()
     return int(os.read(read, 20))
+
+
+@tasks.task(process=True, timeout=0.5)
+def dig_for_ever() -> None:
+    threading.Event().wait()
+
+
+@tasks.task
+def pid_in_thread() -> int:
+    return os.getpid()

@@ -1,0 +1,167 @@
+"""Process jobs as an app has them: by a worker, by a web server, by a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from apps import quarry
+
+from flask_backburner import Job
+from flask_backburner.installation import Installation
+from flask_backburner.record import SUSPICIOUS, Crashed
+from flask_backburner.store.base import Settlement, Turn
+from support import processes
+from support.latch import Latch
+from support.servers import Served, Servers
+from support.waiting import until
+
+SECONDS = 90.0
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Servers) -> Iterator[Installation]:
+    """The app in this process, to start jobs and to look at them."""
+    monkeypatch.setenv(quarry.FOLDER, str(tmp_path / "quarry"))
+    app = quarry.create_app(BACKBURNER_WORKER="external")
+    with app.app_context():
+        yield quarry.tasks.installation(app)
+    quarry.tasks.installation(app).close()
+
+
+@pytest.fixture
+def start_worker(site: Installation, serve: Servers, tmp_path: Path) -> Callable[..., Served]:
+    def start(*args: str) -> Served:
+        return serve.worker(tmp_path, "apps.quarry:create_app()", *args)
+
+    return start
+
+
+def ended(job: Job[Any], served: Served) -> Job[Any]:
+    until(lambda: job.refresh().done, SECONDS, lambda: f"the end of {job}\n{served.output()}")
+    return job
+
+
+def test_a_worker_runs_process_jobs_beside_itself(start_worker: Callable[..., Served]) -> None:
+    job = quarry.pid.delay()
+    worker = start_worker()
+    assert ended(job, worker).result in processes.descendants(worker.pid)
+
+
+def test_what_a_job_prints_goes_where_its_worker_prints(
+    start_worker: Callable[..., Served],
+) -> None:
+    quarry.shout.delay("a stone!")
+    worker = start_worker("--burst")
+    assert worker.wait(SECONDS) == 0
+    assert "a stone!\n" in worker.output()
+
+
+def test_a_job_beyond_its_timeout_has_failed(start_worker: Callable[..., Served]) -> None:
+    job = quarry.dig_for_ever.delay()
+    ended(job, start_worker())
+    assert (job.state, job.error.code if job.error else None) == ("failed", "timeout")
+
+
+def test_a_running_job_is_cancelled_without_its_help(
+    start_worker: Callable[..., Served], latch: Latch
+) -> None:
+    job = quarry.hold.delay()
+    worker = start_worker()
+    latch.arrived(1, SECONDS)
+    job.cancel()
+    assert ended(job, worker).state == "cancelled"
+
+
+def test_jobs_die_with_a_worker_that_is_killed_and_run_again(
+    start_worker: Callable[..., Served], latch: Latch
+) -> None:
+    job = quarry.hold.delay()
+    worker = start_worker()
+    latch.arrived(1, SECONDS)
+    family = processes.descendants(worker.pid)
+    assert len(family) == 3  # the nursery, a guard, a slot
+    worker.kill9()
+    until(lambda: not any(map(processes.alive, family)), SECONDS)
+    another = start_worker()
+    latch.arrived(2, SECONDS)
+    latch.open()
+    assert ended(job, another).result == "let go"
+    assert (job.attempt, job.record.crashes) == (2, 1)
+
+
+def test_a_worker_that_is_told_to_stop_releases_its_jobs_and_leaves_no_process(
+    start_worker: Callable[..., Served], latch: Latch
+) -> None:
+    job = quarry.hold.delay()
+    worker = start_worker("--grace", "0")
+    latch.arrived(1, SECONDS)
+    family = processes.descendants(worker.pid)
+    worker.terminate()
+    worker.wait(SECONDS)
+    assert not any(map(processes.alive, family))
+    assert (job.refresh().state, job.record.crashes, job.record.failures) == ("queued", 0, 0)
+
+
+def test_a_job_that_crashed_twice_in_a_thread_has_a_process_of_its_own(
+    site: Installation, start_worker: Callable[..., Served]
+) -> None:
+    job = quarry.pid_in_thread.delay()
+    presence = site.store.join()
+
+    def claimed() -> Turn | None:
+        turn = site.store.turn(presence, room=1, tasks=[job.task])
+        return turn if turn.claimed else None
+
+    for _ in range(SUSPICIOUS):
+        (claim,) = until(claimed, SECONDS).claimed
+        site.store.turn(presence, settled=[Settlement(claim, Crashed())])
+    presence.leave()
+    worker = start_worker()
+    assert ended(job, worker).result not in (worker.pid, None)
+
+
+def test_a_web_server_runs_them_in_its_embedded_worker(
+    site: Installation, serve: Servers, tmp_path: Path
+) -> None:
+    job = quarry.pid.delay()
+    served = serve.gunicorn(
+        tmp_path, "apps.quarry:create_app()", env={"FLASK_BACKBURNER_WORKER": "process"}
+    )
+    requests.get(f"{served.url}/jobs/{job.id}", timeout=SECONDS)
+    assert ended(job, served).result in processes.descendants(served.pid)
+
+
+SCRIPT = """
+import os
+from flask import Flask
+from flask_backburner import Backburner
+
+app = Flask(__name__)
+tasks = Backburner(app)
+
+@tasks.task(process=True)
+def pid() -> int:
+    return os.getpid()
+
+@app.get("/")
+def start():
+    return pid.delay()
+
+app.run(port=int(os.environ["PORT"]))
+"""
+
+
+def test_a_script_has_them_too(serve: Servers, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    served = serve.python(tmp_path / "script.py")
+    path = requests.get(served.url, timeout=SECONDS).json()["links"]["self"]
+
+    def found() -> Any:
+        return requests.get(f"{served.url}{path}", timeout=SECONDS).json()
+
+    until(lambda: found()["done"], SECONDS, served.output)
+    assert found()["state"] == "succeeded"
