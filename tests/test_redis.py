@@ -212,7 +212,7 @@ def test_a_forked_child_has_its_own_connections_and_gives_up_nothing(own: RedisS
 # life and death
 
 WORKER = """
-import sys, time
+import sys
 from flask_backburner.store.redis import RedisStore
 from support.stores import add, claim
 
@@ -222,9 +222,7 @@ add(store, "started", "claimed")
 first, _ = claim(store, worker)
 assert worker.started(first)
 print(worker.worker, flush=True)
-while True:
-    worker.beat()
-    time.sleep(0.1)
+sys.stdin.readline()
 """
 
 
@@ -232,8 +230,6 @@ def test_the_jobs_of_a_killed_process_run_again(own: RedisServer) -> None:
     store = RedisStore(own.url, "deaths")
     with running(WORKER, own.url) as process:
         alive = store.join()
-        until(lambda: len(store.workers()) == 2)
-        assert store.rescue() == []
         process.kill()
         rescued: list[str] = []
 
@@ -246,7 +242,6 @@ def test_the_jobs_of_a_killed_process_run_again(own: RedisServer) -> None:
     assert sorted(rescued) == ["claimed", "started"]
     assert [store.get(id).crashes for id in ("started", "claimed")] == [1, 0]
     assert [store.get(id).attempt for id in ("started", "claimed")] == [1, 0]
-    assert [info.worker for info in store.workers()] == [alive.worker]
     store.close()
 
 

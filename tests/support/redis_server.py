@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -37,12 +37,10 @@ class RedisServer:
         until(self._answers, STARTING, "an answer of redis-server")
 
     def _answers(self) -> bool:
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex(("127.0.0.1", self.port)) != 0:
-                return False
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0) as probe:
             probe.sendall(b"PING\r\n")
             return probe.recv(16).startswith(b"+PONG")
+        return False
 
     def kill(self) -> None:
         """``kill -9``; waits for its death."""
