@@ -6,12 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from apps.workshop import FOLDER, add, ended, opened, tasks
 
+from flask_backburner.engine.local.address import Address
+from flask_backburner.engine.local.owner import Owner
+from flask_backburner.errors import StoreError
 from flask_backburner.installation import Installation
+from flask_backburner.store.base import Store
 from support import processes
 from support.journal import Journal
 from support.latch import Latch
@@ -46,7 +51,7 @@ def place(tmp_path: Path) -> Path:
 
 def start(served: Served, task: str, **arguments: object) -> str:
     """Start a job by a request; its id."""
-    answer = requests.post(f"{served.url}/start/{task}", json=arguments, timeout=10)
+    answer = requests.post(f"{served.url}/start/{task}", json=arguments, timeout=60)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
@@ -123,7 +128,7 @@ def test_a_scripts_own_tasks_are_known_to_its_child_even_inside_a_package(
         + RUN
     )
     served = serve.python(place / "shop.py")
-    answer = requests.post(f"{served.url}/own", timeout=10).json()
+    answer = requests.post(f"{served.url}/own", timeout=60).json()
     assert answer["task"] == "shop:own"
     assert ended(tasks.job(answer["id"])).state == "succeeded"
 
@@ -269,7 +274,7 @@ def test_the_reloaders_parent_starts_nothing_and_a_reload_hands_over(
 ) -> None:
     (place / "app.py").write_text(SCRIPT)
     served = flask_run(serve, place, debug=True, env={"FLASK_BACKBURNER_GRACE": "0.2"})
-    web = int(requests.get(served.url, timeout=10).text)
+    web = int(requests.get(served.url, timeout=60).text)
     assert web != served.pid
     job = tasks.job(start(served, "hold"))
     latch.arrived(1)
@@ -277,7 +282,7 @@ def test_the_reloaders_parent_starts_nothing_and_a_reload_hands_over(
     os.utime(place / "app.py")
     until(lambda: not processes.alive(web), SECONDS, "the reload")
     served.ready(Served.refuses_nonsense)
-    assert int(requests.get(served.url, timeout=10).text) != web
+    assert int(requests.get(served.url, timeout=60).text) != web
     latch.arrived(2, SECONDS)
     latch.open()
     assert ended(job).result != first
@@ -355,7 +360,7 @@ def test_what_a_web_process_forks_does_not_keep_its_child_alive(
     served = flask_run(serve, place)
     ran_in(served)
     (child,) = children(served)
-    assert requests.post(f"{served.url}/fork", timeout=10).text == "forked"
+    assert requests.post(f"{served.url}/fork", timeout=60).text == "forked"
     forked.arrived(1)
     served.kill9()
     until(lambda: not processes.alive(child), SECONDS, "the child's end")
@@ -373,7 +378,7 @@ def test_jobs_find_no_pipe_as_their_standard_input(
         + "app.post('/read')(lambda: read.delay())\n"
     )
     served = flask_run(serve, place)
-    id = requests.post(f"{served.url}/read", timeout=10).json()["id"]
+    id = requests.post(f"{served.url}/read", timeout=60).json()["id"]
     until(lambda: tasks.job(id).done, SECONDS, served.output)
     assert tasks.job(id).document()["result"] == "all"
 
@@ -387,6 +392,32 @@ def test_close_ends_the_child_and_the_next_request_starts_another(
     )
     served = flask_run(serve, place)
     first = ran_in(served)
-    assert requests.post(f"{served.url}/close", timeout=10).text == "ok"
+    assert requests.post(f"{served.url}/close", timeout=60).text == "ok"
     assert not processes.alive(first)
     assert ran_in(served) != first
+
+
+# Trouble
+
+
+class Storeless:
+    """What an owner asks for a store, in vain."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @property
+    def store(self) -> Store:
+        self.asked += 1
+        raise StoreError("The job store is away.")
+
+
+def test_an_owner_says_once_what_it_waits_for(caplog: pytest.LogCaptureFixture) -> None:
+    storeless: Any = Storeless()
+    owner = Owner(storeless, Address("shop:app", told=True), lambda: None)
+    owner.start()
+    until(lambda: storeless.asked >= 3)
+    owner.stop(10.0)
+    assert [record.message for record in caplog.records] == [
+        "The embedded worker waits for its store: The job store is away."
+    ]
