@@ -431,7 +431,7 @@ def test_a_worker_that_is_told_to_stop_ends_with_what_runs(shop: Depot, latch: L
     running, waiting = depot.hold.delay(), None
     latch.arrived(1, LONG)
     worker.terminate()
-    until(lambda: "Warm shutdown" in worker.output(), LONG)
+    until(lambda: "Told to stop" in worker.output(), LONG)
     waiting = depot.add.delay(1, 1)
     latch.open()
     assert worker.wait(LONG) == 0
@@ -462,7 +462,7 @@ def test_a_second_signal_hands_back_at_once(shop: Depot, latch: Latch) -> None:
     job = depot.hold.delay()
     latch.arrived(1, LONG)
     worker.terminate()
-    until(lambda: "Warm shutdown" in worker.output(), LONG)
+    until(lambda: "Told to stop" in worker.output(), LONG)
     worker.terminate(signal.SIGQUIT)
     until(lambda: job.refresh().state == "queued", LONG)
     worker.wait(LONG)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from typing import NoReturn
 
 from ...context import capturing_logs
 from ...errors import JobCancelled, JobReleased
@@ -34,9 +34,6 @@ RELEASE_SECONDS = 0.5
 """So long running jobs may take to stop by themselves before they are handed back."""
 
 STORE_PATIENCE = 5.0
-EX_RECYCLE = 0x9B
-"""Celery starts another process for one that ended so, and does not complain."""
-
 logger = logging.getLogger("flask_backburner")
 
 
@@ -58,13 +55,15 @@ class Carrier:
         queues: Collection[str] | None,
         kin: str,
         own_process: bool,
+        end: Callable[[], NoReturn],
     ) -> None:
-        """``own_process`` says that nothing else is lost when this process ends."""
+        """``end`` ends this process; ``own_process`` says that no other job is lost then."""
         self._installation = installation
         self._closing = closing
         self._announce = announce
         self._queues = queues
         self._own_process = own_process
+        self._end = end
         self._store = installation.store
         # Not counted among those who serve: the worker's first process says what it offers.
         self._presence = self._store.join(0, ())
@@ -214,9 +213,11 @@ class Carrier:
         if back:
             self._closing.count(len(back))
             logger.warning("Handed back %d running jobs", len(back))
-        if back and self._own_process:
-            self._leave()
-            os._exit(EX_RECYCLE)
+        if back:
+            # Code that does not stop would keep the process, and a pool waits for its own.
+            ending = threading.Timer(0.0 if self._own_process else LAST_SECONDS, self._end)
+            ending.daemon = True
+            ending.start()
 
     def _gone_astray(self, running: RunningJob) -> None:
         """Record how the job has ended, and end it, where nothing else ends with it."""
@@ -232,7 +233,7 @@ class Carrier:
         while self._tried_turn(0) is None and time.monotonic() < deadline:
             time.sleep(REPORT_INTERVAL)
         self._leave()
-        os._exit(EX_RECYCLE)
+        self._end()
 
     def close(self) -> None:
         """Record what is left, and give up the place among the living. Repeatable."""

@@ -12,15 +12,16 @@ import weakref
 from collections.abc import Callable
 from math import inf
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import billiard
-from celery import Celery, signals
+from celery import Celery
+from celery.worker import state
 
 from ...errors import StoreError
 from ...installation import Installation
 from ..base import Engine
-from ..local.shutdown import HUP, start_again
+from ..local.shutdown import HUP, INT, QUIT, TERM, start_again
 from ..local.wakeup import runtime_folder
 from .announcer import Announcer
 from .carrier import Carrier
@@ -35,6 +36,9 @@ from .tokens import forget_other_tasks, make_celery_app
 
 # They have a line for every message, which says nothing of jobs.
 _TALKERS = ("celery.app.trace", "celery.worker.strategy")
+EX_RECYCLE = 0x9B
+"""Celery starts another process for one that ended so, and does not complain."""
+
 LAST_SECONDS = 2.0
 LOOK = 0.05
 
@@ -62,7 +66,7 @@ class CeleryEngine(Engine):
         self._size = 1
         self._queues: frozenset[str] | None = settings.queues
         self._own_process = False
-        self._restart = False
+        self._asked = self._restart = False
         self._overseer: Overseer | None = None
         self._carrier: Carrier | None = None
         self._making = threading.Lock()
@@ -95,7 +99,6 @@ class CeleryEngine(Engine):
         for talker in _TALKERS:
             logging.getLogger(talker).setLevel(logging.WARNING)
         self.grace = grace
-        signals.worker_ready.connect(self._heed_restart, weak=False)
         worker = self.celery_app.Worker(
             queues=self.names.for_worker(queues),
             concurrency=size,
@@ -106,19 +109,30 @@ class CeleryEngine(Engine):
             without_mingle=True,
         )
         worker.start()
-        if self._restart:
-            start_again()
         return int(worker.exitcode or self._closing.handed_back > 0)
 
-    def _heed_restart(self, **_: object) -> None:
-        """HUP lets all end that runs, and then starts the same command again."""
-        if HUP is not None and signal.getsignal(HUP) is not signal.SIG_IGN:
-            signal.signal(HUP, self._restart_soon)
+    def heed_signals(self, **_: object) -> None:
+        """Stop as our own worker does, in whichever way this one was started.
 
-    def _restart_soon(self, number: int, frame: FrameType | None) -> None:
-        self._restart = True
-        self.grace = inf
-        os.kill(os.getpid(), signal.SIGTERM)
+        Celery would kill its processes at the second signal, and with them what they run.
+        """
+        for number in filter(None, (TERM, INT, QUIT)):
+            signal.signal(number, self._heed)
+        if HUP is not None and signal.getsignal(HUP) is not signal.SIG_IGN:
+            signal.signal(HUP, self._heed_restart)
+
+    def _heed(self, number: int, frame: FrameType | None) -> None:
+        self._restart = False
+        self.close_worker(at_once=self._asked or number == QUIT)
+        self._asked = True
+        state.should_stop = 0
+
+    def _heed_restart(self, number: int, frame: FrameType | None) -> None:
+        """Let all end that runs, then start the same command again."""
+        if not self._asked:
+            self._restart = True
+            self._closing.begin(inf)
+            state.should_stop = 0
 
     def prepare(self, *, size: int, names: list[str], pool: type[Any]) -> None:
         """Called before the worker makes its pool. Ends the process with words if it cannot."""
@@ -144,6 +158,7 @@ class CeleryEngine(Engine):
             self._roster,
             self.announce,
             renew,
+            self._closing,
             size=self._offered,
             queues=self._queues,
             kin=self._kin,
@@ -151,8 +166,9 @@ class CeleryEngine(Engine):
         self._overseer.start()
 
     def close_worker(self, *, at_once: bool) -> None:
-        """Claim no more; running jobs have the grace, or none."""
-        self._closing.begin(0.0 if at_once else self.grace)
+        """Claim no more; running jobs have the grace, or none. Also in a signal's handler."""
+        if at_once or not self._closing.begun:
+            self._closing.begin(0.0 if at_once else self.grace)
 
     def await_children(self) -> None:
         """Let children hand back what they run, before they are ended."""
@@ -167,6 +183,8 @@ class CeleryEngine(Engine):
         if overseer is not None:
             overseer.stop()
             self._installation.close()
+            if self._restart:
+                start_again()
 
     def enter_child(self, **_: object) -> None:
         """This is a process of the pool, which runs one job at a time."""
@@ -194,8 +212,14 @@ class CeleryEngine(Engine):
                     queues=self._queues,
                     kin=self._kin,
                     own_process=self._own_process,
+                    end=self._end_process,
                 )
         self._carrier.carry()
+
+    def _end_process(self) -> NoReturn:
+        """End this process, whose code does not stop, after its jobs were settled."""
+        self.end_worker()
+        os._exit(EX_RECYCLE if self._own_process else 1)
 
     def forget(self) -> None:
         """In a forked child, where nothing of it runs."""

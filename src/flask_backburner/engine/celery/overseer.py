@@ -12,13 +12,14 @@ from contextlib import suppress
 
 from ...errors import JobTimedOut
 from ...installation import Installation
-from ...record import State
+from ...record import JobRecord, Released, State
 from ...runner import stopped
-from ...store.base import Settlement
+from ...store.base import Claim, Settlement
 from ...trouble import Trouble
 from ...upkeep import Upkeep
 from ..local.notices import Notices
-from .roster import Roster, Seat
+from .closing import Closing
+from .roster import Entry, Roster, Seat
 
 INTERVAL = 0.2
 OVERLOOKED_SECONDS = 0.1
@@ -28,7 +29,11 @@ VOUCHING_SECONDS = 2.0
 RENEWING_SECONDS = 3.0
 """The pool first joins a dead child and only some time later gives its place to another."""
 
+LEEWAY = 3.0
+"""So long after the grace children may take to hand back what they run."""
+
 ROLE = "announcing"
+MANY = 100_000
 PATIENCE = 5.0
 
 logger = logging.getLogger("flask_backburner")
@@ -46,6 +51,7 @@ class Overseer:
         roster: Roster,
         announce: Callable[[str, int], None],
         renew: Callable[[], None],
+        closing: Closing,
         *,
         size: int,
         queues: Collection[str] | None,
@@ -57,6 +63,8 @@ class Overseer:
         self._roster = roster
         self._announce = announce
         self._renew = renew
+        self._closing = closing
+        self._told = False
         self._renew_until = self._vouched_at = float("-inf")
         self._kin = kin
         self._presence = self._store.join(size, queues)
@@ -84,6 +92,9 @@ class Overseer:
 
     def work(self) -> None:
         """Do each duty once; one that fails stops none."""
+        if self._closing.begun and not self._told:
+            self._told = True
+            logger.info("Told to stop: no more jobs are claimed")
         for duty, trouble in self._duties:
             try:
                 duty()
@@ -110,17 +121,27 @@ class Overseer:
         for entry in self._roster.living(self._kin):
             if entry.claim is not None and entry.ends_at < now:
                 outcome = stopped(self._installation, entry.claim, JobTimedOut)
-                self._settle([Settlement(entry.claim, outcome)])
-                with suppress(ProcessLookupError):
-                    os.kill(entry.pid, signal.SIGKILL)
+                self._end(entry, [Settlement(entry.claim, outcome)])
+            elif self._closing.begun and self._closing.deadline + LEEWAY < now:
+                self._end(entry, self._released(entry.worker))
             elif vouching:
                 self._store.vouch(entry.worker)
         if vouching:
             self._vouched_at = now
 
-    def _settle(self, settled: list[Settlement]) -> None:
+    def _released(self, worker: str) -> list[Settlement]:
+        """What a process holds that gives nothing back by itself."""
+        running = self._store.find(state=State.RUNNING, limit=MANY)
+        held = [_claim(record) for record in running if record.worker == worker]
+        return [Settlement(claim, Released()) for claim in held]
+
+    def _end(self, entry: Entry, settled: list[Settlement]) -> None:
+        """Record how a child's job has ended, and end the child."""
         turn = self._store.turn(None, settled=settled)
         self._notices.recorded(settled, (), turn.refused)
+        if entry.pid != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(entry.pid, signal.SIGKILL)
 
     def _announce_again(self) -> None:
         if not self._store.elect(ROLE):
@@ -145,3 +166,8 @@ class Overseer:
         self._store.resign(ROLE)
         self._seat.leave()
         self._presence.leave()
+
+
+def _claim(record: JobRecord) -> Claim:
+    """Enough of a claim to settle it."""
+    return Claim(record.id, record.fence, record.task, record.queue, record.attempt, b"")

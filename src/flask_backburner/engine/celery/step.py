@@ -15,6 +15,7 @@ class Life(Protocol):
 
     def prepare(self, *, size: int, names: list[str], pool: type[Any]) -> None: ...
     def begin_worker(self, renew: Callable[[], None]) -> None: ...
+    def heed_signals(self, **_: object) -> None: ...
     def close_worker(self, *, at_once: bool) -> None: ...
     def await_children(self) -> None: ...
     def end_worker(self, **_: object) -> None: ...
@@ -38,7 +39,7 @@ class EngineStep(bootsteps.StartStopStep):
         )
         signals.worker_process_init.connect(engine.enter_child, weak=False)
         signals.worker_process_shutdown.connect(engine.leave_child, weak=False)
-        signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
+        signals.worker_ready.connect(engine.heed_signals, weak=False)
         signals.worker_shutdown.connect(engine.end_worker, weak=False)
 
     def start(self, worker: Any) -> None:
@@ -50,10 +51,6 @@ class EngineStep(bootsteps.StartStopStep):
     def terminate(self, worker: Any) -> None:
         self.engine.close_worker(at_once=True)
         self.engine.await_children()
-
-    def _on_shutting_down(self, how: str, **_: object) -> None:
-        """In a signal's handler: nothing here may wait."""
-        self.engine.close_worker(at_once=how.lower() == "cold")
 
 
 def _renew(worker: Any) -> None:
