@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pkgutil import resolve_name
@@ -12,21 +11,20 @@ from typing import Any, cast
 
 from werkzeug.local import LocalProxy
 
-from ..codec import Limits
-from . import states
-from .attempt import CALL, Attempt, End
+from .attempt import CALL
 from .binding import Client, make_default
 from .call import read_call
 from .configuration import below, read_source
-from .definition import Definition, check_function, name_of
-from .exceptions import NotRegistered, NotSupported
+from .control import Control
+from .definition import Definition, name_of
+from .eager import run_here
 from .refused import CANVAS, PERIODIC, Refused
-from .request import Context, task_at_work
+from .registry import Pending, Tasks, pending_task, shared
+from .request import task_at_work
 from .result import AsyncResult as Result
 from .result import EagerResult
 from .task import App
 from .task import Task as BaseTask
-from .utils import uuid
 
 WORKER = (
     "no worker of Celery's is needed: a web process starts its own, and `flask jobs worker` runs "
@@ -58,34 +56,7 @@ REFUSED: Mapping[str, str] = {
     "worker_main": WORKER,
 }
 
-Pending = tuple[Callable[..., Any], dict[str, Any]]
-"""A function to become a task, and its options."""
-
-shared: dict[str, Pending] = {}
-"""What ``shared_task`` has defined, for every Celery object."""
-
-
-class Tasks(dict[str, BaseTask]):
-    """The tasks of a Celery object by name."""
-
-    def __missing__(self, name: str) -> BaseTask:
-        raise NotRegistered(name)
-
-
-class Control(Refused):
-    """``celery.control``: revokes tasks; there are no workers to command."""
-
-    def __init__(self, app: Celery) -> None:
-        super().__init__("Celery.control", "workers take no commands. See `flask jobs`.")
-        self._app = app
-
-    def revoke(self, task_id: str | Iterable[str], **options: Any) -> None:
-        """As ``AsyncResult.revoke``, for one id or several."""
-        ids = [task_id] if isinstance(task_id, str) else task_id
-        for id in ids:
-            self._app.AsyncResult(id).revoke(
-                terminate=options.get("terminate", False), signal=options.get("signal")
-            )
+Packages = Iterable[str] | Callable[[], Iterable[str]]
 
 
 class Celery(Client, App):
@@ -114,7 +85,7 @@ class Celery(Client, App):
         self._pending: dict[str, Pending] = dict(shared)
         self._tasks = Tasks()
         self._definitions: dict[str, Definition] = {}
-        self._discovered: list[tuple[Any, str | None]] = []
+        self._discovered: list[tuple[Packages, str | None]] = []
         super().__init__(main)
         given = {"broker_url": broker, "result_backend": backend, "include": include}
         self.conf.update({name: value for name, value in given.items() if value is not None})
@@ -161,10 +132,10 @@ class Celery(Client, App):
     set_current = set_default
 
     def autodiscover_tasks(
-        self, packages: Any = None, related_name: str | None = "tasks", force: bool = False
+        self, packages: Packages = (), related_name: str | None = "tasks", force: bool = False
     ) -> None:
         """Let workers import the module ``tasks`` of each of the packages that has one."""
-        self._discovered.append((packages or (), related_name))
+        self._discovered.append((packages, related_name))
 
     def modules(self) -> Iterator[str]:
         """What a worker imports: ``include``, ``imports``, and what is discovered."""
@@ -244,8 +215,8 @@ class Celery(Client, App):
             "__name__": function.__name__,
             "__wrapped__": function,
         }
-        made: BaseTask = type(function.__name__, (base,), attributes)()
-        return made
+        kind: Any = type(function.__name__, (base,), attributes)
+        return cast(BaseTask, kind())
 
     def register_task(self, task: BaseTask | type[BaseTask], **options: Any) -> BaseTask:
         """Add a task that is a class: its ``run`` is what it does."""
@@ -280,7 +251,7 @@ class Celery(Client, App):
 
     # Jobs
 
-    def start(
+    def start_task(
         self,
         task: BaseTask,
         args: Iterable[Any],
@@ -315,31 +286,12 @@ class Celery(Client, App):
         options: dict[str, Any],
     ) -> EagerResult:
         """Run the task here and now; as ``Task.apply``."""
-        id = options.get("task_id") or uuid()
-        signature, limits = self.definition(task).signature, Limits()
-        data = signature.dump_arguments(tuple(args), kwargs, limits)
-        retries = options.get("retries", 0)
-        while True:
-            passed, named = signature.load_arguments(data)
-            request = Context(task.name, id, passed, named, retries=retries, is_eager=True)
-            end = Attempt(task, request).run()
-            if end.state != states.RETRY:
-                break
-            retries += 1
-        if end.state == states.SUCCESS:
-            data = signature.dump_result(end.value, limits)
-            end = End(end.state, signature.load_result(data))
-        return self._eager_result(task, id, end, options)
-
-    def _eager_result(
-        self, task: BaseTask, id: str, end: End, options: Mapping[str, Any]
-    ) -> EagerResult:
-        error = end.value if isinstance(end.value, BaseException) else None
         throws = options.get("throw")
-        if error is not None and (self.conf["task_eager_propagates"] if throws is None else throws):
-            raise error
-        trace = None if error is None else "".join(traceback.format_exception(error))
-        return EagerResult(id, end.value, end.state, trace, str(task.name))
+        propagates = self.conf["task_eager_propagates"] if throws is None else throws
+        ran = run_here(self.definition(task).signature, task, args, kwargs, options)
+        if propagates and isinstance(ran.result, BaseException):
+            raise ran.result
+        return ran
 
     def AsyncResult(self, id: str, **options: Any) -> Result:
         """The result of the task with this id."""
@@ -354,21 +306,3 @@ class Celery(Client, App):
     def current_task(self) -> Any:
         """The task that runs here; ``None`` outside of one."""
         return task_at_work()
-
-
-def pending_task(function: Callable[..., Any], options: Mapping[str, Any]) -> tuple[str, Pending]:
-    """The name and the options of a task to be. Raises ``DefinitionError``, ``NotSupported``."""
-    check_function(function)
-    own = dict(options)
-    if own.pop("pydantic", False):
-        raise NotSupported(
-            "task(pydantic=True)", "arguments are read by their type hints: use a dataclass."
-        )
-    serializer = own.get("serializer")
-    if serializer not in (None, "json"):
-        raise NotSupported(f"task(serializer={serializer!r})", "arguments and results are JSON.")
-    if isinstance(own.get("autoretry_for"), type):
-        own["autoretry_for"] = (own["autoretry_for"],)
-    for name in ("shared", "lazy", "typing"):
-        own.pop(name, None)
-    return own.pop("name", None) or name_of(function), (function, own)

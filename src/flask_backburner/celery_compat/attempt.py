@@ -20,6 +20,9 @@ from .told import Told, error_of_meta, stored_error, tell
 CALL = "celery:call"
 """The name under which the wishes of a call travel with its arguments."""
 
+IGNORED = object()
+"""Instead of a result that nobody wants to have, whatever the task's hint says."""
+
 
 class ExceptionInfo:
     """An exception as handlers and signals get it; as text it is the traceback."""
@@ -136,11 +139,12 @@ def body_of(task: Task) -> Callable[..., Any]:
         end = Attempt(task, request).run()
         match end.state:
             case states.SUCCESS:
-                return None if task.ignore_result or request.ignore_result else end.value
+                return IGNORED if task.ignore_result or request.ignore_result else end.value
             case states.RETRY:
                 _try_again(end.value)
             case states.IGNORED:
-                return _leave(request)
+                _leave(request)
+                return IGNORED
         _fail(end.value)
 
     return perform

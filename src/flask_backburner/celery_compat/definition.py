@@ -18,10 +18,12 @@ from ..job import Job
 from ..options import StartOptions, checked_start
 from ..submission import module_name
 from ..task import Task as OwnTask
-from .attempt import CALL, body_of
+from .attempt import CALL, IGNORED, body_of
 from .task import Task
 
 logger = logging.getLogger("flask_backburner")
+
+_NO_RESULT = b"null"
 
 
 # What is beside the arguments has a name that no parameter can have.
@@ -38,9 +40,9 @@ class CallSignature(Signature):
     def dump_arguments(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], limits: Limits
     ) -> bytes:
-        call = kwargs.get(CALL)
         own = {name: value for name, value in kwargs.items() if name != CALL}
         data = super().dump_arguments(args, own, limits)
+        call = {**kwargs.get(CALL, {}), **({"positional": len(args)} if own else {})}
         return msgspec.json.encode(_Stored(call, msgspec.Raw(data))) if call else data
 
     def load_arguments(self, data: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -48,7 +50,15 @@ class CallSignature(Signature):
             return super().load_arguments(data)
         stored = msgspec.json.decode(data, type=_Stored)
         args, kwargs = super().load_arguments(bytes(stored.arguments))
-        return args, {**kwargs, CALL: stored.call}
+        positional = stored.call.get("positional", len(args))
+        named = dict(zip(self._call.names[positional:], args[positional:], strict=False))
+        return args[:positional], {**named, **kwargs, CALL: stored.call}
+
+    def dump_result(self, value: Any, limits: Limits) -> bytes:
+        return _NO_RESULT if value is IGNORED else super().dump_result(value, limits)
+
+    def load_result(self, data: bytes) -> Any:
+        return None if data == _NO_RESULT else super().load_result(data)
 
 
 class Definition(OwnTask[..., Any]):

@@ -8,8 +8,9 @@ from typing import Any, cast
 from flask import Flask
 from werkzeug.local import LocalProxy
 
-from .app import Celery, pending_task, shared
+from .app import Celery
 from .binding import client_here, clients
+from .registry import pending_task, shared
 from .request import task_at_work
 from .task import Task
 

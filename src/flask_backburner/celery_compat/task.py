@@ -27,7 +27,7 @@ class App:
 
     conf: Conf
 
-    def start(
+    def start_task(
         self, task: Task, args: Iterable[Any], kwargs: Mapping[str, Any], options: dict[str, Any]
     ) -> Any:
         raise NotImplementedError
@@ -112,7 +112,7 @@ class Task:
         ``ArgumentError`` for values that would arrive as others, ``AliasTaken``,
         ``OperationalError``, ``QueueFull``, and ``NotSupported`` for options that are not here.
         """
-        return self.app.start(self, args or (), kwargs or {}, {"task_id": task_id, **options})
+        return self.app.start_task(self, args or (), kwargs or {}, {"task_id": task_id, **options})
 
     def apply(
         self,

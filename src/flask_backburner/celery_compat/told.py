@@ -89,7 +89,7 @@ def made_again(stored: StoredError) -> Exception:
         try:
             return kind(*stored.args)
         except Exception:  # a class of the user's may want other arguments
-            return _stand_in(stored)
+            return kind.__new__(kind, *stored.args)
     return _stand_in(stored)
 
 
