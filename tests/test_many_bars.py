@@ -80,9 +80,10 @@ def test_never_more_than_one_stream_is_open(page: Page, stage: Stage) -> None:
 def test_a_cut_stream_goes_on_for_all(page: Page, stage: Stage) -> None:
     open_live(page, stage)
     move_all(page, stage, 30)
+    before = len(stage.streams.opened)
     stage.streams.cut()
     move_all(page, stage, 60)
-    assert [each.last_id for each in stage.streams.opened] == ["", ",".join(["2"] * BARS)]
+    assert stage.streams.opened[before].last_id == ",".join(["2"] * BARS)
 
 
 def test_one_that_goes_away_leaves_the_others_alone(
@@ -103,7 +104,7 @@ def test_without_a_budget_all_bars_move(page: Page, stage: Stage) -> None:
     page.goto(stage.url)
     for percent in (10, 40, 70):
         move_all(page, stage, percent)
-    assert max(each.seconds for each in stage.streams.opened) < 1
+    until(lambda: not stage.streams.open, what="the end of all streams")
     assert len(stage.streams.opened) == 2
 
 
