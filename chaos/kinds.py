@@ -16,7 +16,7 @@ from support.waiting import until
 ROUNDS = 5
 DEFECTS: dict[str, str] = {}
 SLOTS = 8
-MEMORY = 512 << 20
+MEMORY = 256 << 20
 STOPPING = 6.0
 PATIENCE = 60.0
 ENDINGS = {"outlast": "timeout", "die": "lost", "fail": "error"}
