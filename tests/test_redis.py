@@ -25,6 +25,7 @@ from flask_backburner.record import Progress, Released, State, Succeeded
 from flask_backburner.store.base import Keeping, Report, Settlement, WorkerInfo
 from flask_backburner.store.redis import RedisStore
 from flask_backburner.store.redis.presence import BEAT_SECONDS
+from flask_backburner.store.redis.scripts import LUA, VERBS, script
 from flask_backburner.store.redis.server import check_version, eviction_risk
 from support.programs import running, said
 from support.redis_server import RedisServer, client, running_redis, shared_url
@@ -124,6 +125,13 @@ def test_any_name_is_a_namespace(name: str) -> None:
     assert store.counters() == {("q:ä", State.SUCCEEDED): 1}
     assert store.purge(10, before=store.now() + 1) == ["a"]
     store.close()
+
+
+def test_every_script_is_one_that_redis_understands(redis: Redis) -> None:
+    for verb in VERBS:
+        assert redis.script_load(script(verb).text) == script(verb).sha
+    parts = {part for verb in VERBS for part in ("space", verb, *VERBS[verb])}
+    assert parts == {path.stem for path in LUA.glob("*.lua")}
 
 
 def test_time_is_that_of_redis(redis: Redis) -> None:
@@ -255,6 +263,22 @@ def test_whose_death_was_seen_is_rescued_at_once(own: RedisServer) -> None:
         assert sorted(store.rescue()) == ["claimed", "started"]
     assert [store.get(id).crashes for id in ("started", "claimed")] == [1, 0]
     store.close()
+
+
+def test_whose_life_is_vouched_for_is_not_taken_for_dead(
+    home: RedisHome, store: RedisStore
+) -> None:
+    silent, buried = store.join(), store.join()
+    add(store, "a", "b")
+    claim(store, silent, 1)
+    claim(store, buried, 1)
+    home.kill(silent)
+    store.bury(buried.worker)
+    for worker in (silent.worker, buried.worker, "nobody"):
+        store.vouch(worker)
+    assert [info.worker for info in store.workers()] == [silent.worker]
+    assert store.rescue() == ["b"]
+    assert store.get("a").state is State.RUNNING
 
 
 def test_silence_that_nobody_watched_is_no_death(own: RedisServer, there: RedisStore) -> None:

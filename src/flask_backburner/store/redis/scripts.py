@@ -11,6 +11,8 @@ from msgspec import Struct
 from ...record import SUSPICIOUS
 from ..base import COUNTED, LINES_KEPT
 
+LUA = Path(__file__).parent / "lua"
+
 ADMITTED_AT_ONCE = 500
 """A crowd that becomes due at one time joins the line in parts, so that nobody waits for all."""
 
@@ -26,7 +28,7 @@ CONSTANTS = {
 }
 
 _JOBS = ("job", "line", "moves")
-_PARTS: dict[str, tuple[str, ...]] = {
+VERBS: dict[str, tuple[str, ...]] = {
     "add": ("job", "line"),
     "turn": (*_JOBS, "workers", "report", "settle", "claim"),
     "cancel": _JOBS,
@@ -42,6 +44,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "living": ("workers",),
     "beat": ("workers",),
     "leave": ("workers",),
+    "vouch": (),
     "elect": (),
     "resign": (),
     "pause": (),
@@ -61,10 +64,10 @@ class Script(Struct, frozen=True):
 def script(name: str) -> Script:
     """The script of a verb."""
     constants = "".join(f"local {each} = {value}\n" for each, value in CONSTANTS.items())
-    parts = ("space", *_PARTS[name], name)
+    parts = ("space", *VERBS[name], name)
     text = constants + "\n".join(_text(part) for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def _text(part: str) -> str:
-    return (Path(__file__).parent / "lua" / f"{part}.lua").read_text("utf-8")
+    return (LUA / f"{part}.lua").read_text("utf-8")
