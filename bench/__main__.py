@@ -1,6 +1,7 @@
 """Print all figures but those of a thousand watchers: ``python -m bench.watchers``."""
 
-from bench import inside, served
+from bench import inside, processes, served
 
 inside.main()
 served.main()
+processes.main()
