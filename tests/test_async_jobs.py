@@ -50,7 +50,7 @@ def test_five_hundred_jobs_wait_at_the_same_time(site: Site) -> None:
 
 
 def test_five_hundred_jobs_of_a_second_take_no_longer_than_a_few(site: Site) -> None:
-    """Fifteen seconds are allowed for what takes less than three; one by one it were 500."""
+    """A minute is allowed for what takes less than three seconds; one by one it were 500."""
 
     @site.tasks.task(name="wait")
     async def wait() -> None:
@@ -59,7 +59,7 @@ def test_five_hundred_jobs_of_a_second_take_no_longer_than_a_few(site: Site) -> 
     wait.map([()] * 500)
     with site.working():
         counters = site.tasks.installation(site.app).store.counters
-        until(lambda: counters() == {("default", "succeeded"): 500}, 15.0)
+        until(lambda: counters() == {("default", "succeeded"): 500})
 
 
 def test_each_job_has_an_app_context_of_its_own_across_its_awaits(site: Site) -> None:

@@ -696,7 +696,7 @@ def test_a_cancelled_view_stops_in_the_middle_of_its_answer(tmp_path: Path) -> N
 
     client = app.test_client()
     links = client.get("/endless").get_json()["links"]
-    assert begun.wait(10)
+    assert begun.wait(60)
     assert client.post(links["cancel"]).status_code == 202
     until(lambda: client.get(links["self"]).get_json()["state"] == "cancelled")
     assert client.get(links["result"]).status_code == 409

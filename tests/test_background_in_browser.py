@@ -86,7 +86,7 @@ def test_without_javascript_the_page_comes_too(
     latch.arrived(1)
     expect(page).to_have_url(JOB)
     latch.open()
-    expect(page.locator("main")).to_have_text(NORMAL, timeout=15_000)
+    expect(page.locator("main")).to_have_text(NORMAL)
     expect(page).to_have_url(RESULT)
 
 

@@ -356,7 +356,7 @@ def test_a_cancel_arrives_at_the_next_progress(site: Site) -> None:
 
     job = held.delay()
     with site.working():
-        assert reached.wait(10)
+        assert reached.wait(60)
         job.cancel()
         until_state(job, "cancelled")
     assert seen == ["asked", "cleaned up"]
@@ -382,7 +382,7 @@ def test_a_cancel_arrives_in_track_and_check_too(site: Site, way: str) -> None:
 
     job = held.delay()
     with site.working():
-        assert reached.wait(10)
+        assert reached.wait(60)
         job.cancel()
         until_state(job, "cancelled")
 
@@ -393,13 +393,13 @@ def test_a_job_that_ends_before_the_cancel_arrives_has_succeeded(site: Site) -> 
     @site.tasks.task(name="held")
     def held() -> str:
         reached.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return "done"
 
     job = held.delay()
     with site.working():
-        assert reached.wait(10)
+        assert reached.wait(60)
         job.cancel()
         go_on.set()
-        assert job.wait(10).state == "succeeded"
+        assert job.wait(60).state == "succeeded"
     assert job.result == "done"

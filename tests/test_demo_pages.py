@@ -120,7 +120,7 @@ def test_a_job_that_ends_while_its_page_loads_still_leads_to_the_result(
 
         def finish_the_job_first(route: Route) -> None:
             latch.open()
-            until(lambda: visitor.get(job).json()["done"], 20)
+            until(lambda: visitor.get(job).json()["done"])
             route.continue_()
 
         page.context.add_cookies(
@@ -185,7 +185,7 @@ def test_albums_and_their_pictures_are_there_for_their_visitor_only(demo: Served
     with requests.Session() as visitor, requests.Session() as stranger:
         album = visitor.post(f"{demo.url}/thumbnails/sample").url
         job = f"{demo.url}/jobs/{album.rpartition('/')[2]}"
-        until(lambda: visitor.get(job).json()["done"], 20)
+        until(lambda: visitor.get(job).json()["done"])
         picture = demo.url + visitor.get(job).json()["files"][0]["url"]
         assert [visitor.get(url).status_code for url in (album, job, picture)] == [200] * 3
         assert [stranger.get(url).status_code for url in (album, job, picture)] == [404] * 3

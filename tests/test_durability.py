@@ -102,13 +102,13 @@ def test_one_sync_serves_all_who_committed_before_it(
 
     def slow_sync(descriptor: int) -> None:
         syncing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         done.append(descriptor)
 
     monkeypatch.setattr(durability, "_sync", slow_sync)
     threads = [threading.Thread(target=log.sync) for _ in range(9)]
     threads[0].start()
-    assert syncing.wait(10)
+    assert syncing.wait(60)
     for thread in threads[1:]:
         thread.start()
     until(lambda: log._issued == 9, what="all nine to ask")

@@ -175,7 +175,7 @@ def test_under_test_jobs_run_in_this_process_from_the_first_request_on(tmp_path:
         job = work.delay()
         assert "backburner-worker" not in {thread.name for thread in threading.enumerate()}
         site.client.get(f"/jobs/{job.id}")
-        assert job.wait(10).state == "succeeded"
+        assert job.wait(60).state == "succeeded"
         assert "backburner-worker" in {thread.name for thread in threading.enumerate()}
 
 
@@ -183,7 +183,7 @@ def test_close_ends_everything_and_may_be_repeated(tmp_path: Path) -> None:
     with site_in(tmp_path, BACKBURNER_WORKER="threads") as site:
         job = _work(site).delay()
         site.client.get("/")
-        job.wait(10)
+        job.wait(60)
         site.tasks.close()
         site.tasks.close()
         assert "backburner-worker" not in {thread.name for thread in threading.enumerate()}

@@ -20,6 +20,7 @@ from support.streams import Event, opened
 from support.waiting import until
 
 APP = "apps.theatre:app"
+A_STREAM = 12.0  # seconds that each lasts at least while nobody ends it
 MODULE = ["-c", "python:flask_backburner.gunicorn"]
 THREADS = ["--threads", "4"]
 GREENLETS = ["-k", "gevent"]
@@ -35,7 +36,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backburne
 def seconds_to_stop(served: Served, number: int = signal.SIGTERM) -> float:
     began = time.monotonic()
     served.terminate(number)
-    assert served.wait(40.0) in (0, -number)
+    assert served.wait(90.0) in (0, -number)
     return time.monotonic() - began
 
 
@@ -56,7 +57,7 @@ def test_a_server_with_open_streams_stops_as_one_without(
         began(streams)
         with ThreadPoolExecutor(2) as both:
             usual, busy = both.map(seconds_to_stop, [quiet, served])
-        assert busy < usual + 3.0
+        assert busy < usual + A_STREAM
         assert [list(stream) for stream in streams] == [[], []]
     assert "Traceback" not in served.output()
 
@@ -74,7 +75,7 @@ def test_an_interrupt_ends_the_streams_too(
     work = house.external("play")
     with opened(f"{served.url}/jobs/{work.id}/events") as stream:
         began([stream])
-        assert seconds_to_stop(served, signal.SIGINT) < 4.0
+        assert seconds_to_stop(served, signal.SIGINT) < A_STREAM
 
 
 @pytest.mark.parametrize("server", ["waitress", "flask_run"])
@@ -85,24 +86,24 @@ def test_other_servers_stop_at_once_as_they_always_do(
     work = house.external("play")
     with opened(f"{served.url}/jobs/{work.id}/events") as stream:
         began([stream])
-        assert seconds_to_stop(served) < 3.0
+        assert seconds_to_stop(served) < A_STREAM
 
 
 def test_a_waiting_request_is_answered_when_the_server_stops(
     house: Backburner, serve: Servers, tmp_path: Path
 ) -> None:
-    served = serve.gunicorn(tmp_path, APP, *THREADS)
+    served = serve.gunicorn(tmp_path, APP, *THREADS, env={"FLASK_BACKBURNER_MAX_WAIT": "60"})
     work = house.external("play")
     url = f"{served.url}/jobs/{work.id}"
     with ThreadPoolExecutor(1) as client:
-        answer = client.submit(requests.get, url, headers={"Prefer": "wait=9"}, timeout=30)
+        answer = client.submit(requests.get, url, headers={"Prefer": "wait=50"}, timeout=60)
         until(lambda: seats(served) == 1, what="the waiting request")
-        assert seconds_to_stop(served) < 4.0
+        assert seconds_to_stop(served) < A_STREAM
         assert answer.result().json()["state"] == "queued"
 
 
 def seats(served: Served) -> int:
-    return int(requests.get(f"{served.url}/seats", timeout=10).json()["held"])
+    return int(requests.get(f"{served.url}/seats", timeout=60).json()["held"])
 
 
 def test_a_reload_ends_the_streams_and_the_next_worker_goes_on(
@@ -116,7 +117,7 @@ def test_a_reload_ends_the_streams_and_the_next_worker_goes_on(
         old = set(served.pids())
         served.terminate(signal.SIGHUP)
         assert list(stream) == []
-    until(lambda: len(old & set(served.pids())) == 1, 5.0, "the end of the old worker")
+    until(lambda: len(old & set(served.pids())) == 1, what="the end of the old worker")
     with opened(url) as stream:
         began([stream])
 
@@ -142,7 +143,7 @@ def test_the_module_can_be_part_of_a_configuration_of_ones_own(
         "from flask_backburner.gunicorn import *\nthreads = 7\n"
     )
     served = serve.gunicorn(tmp_path, APP)
-    assert requests.get(f"{served.url}/seats", timeout=10).json()["room"] == 5
+    assert requests.get(f"{served.url}/seats", timeout=60).json()["room"] == 5
 
 
 def test_the_module_does_no_harm_to_an_app_without_jobs(serve: Servers, tmp_path: Path) -> None:
@@ -152,4 +153,4 @@ def test_the_module_does_no_harm_to_an_app_without_jobs(serve: Servers, tmp_path
         "    return [b'plain']\n"
     )
     served = serve.gunicorn(tmp_path, "plain:app", *MODULE)
-    assert requests.get(served.url, timeout=10).text == "plain"
+    assert requests.get(served.url, timeout=60).text == "plain"

@@ -64,13 +64,13 @@ def test_a_job_goes_through_its_life(site: Site) -> None:
     held = Held(site)
     job = held.task.delay("done")
     with site.working():
-        assert held.reached.wait(10)
+        assert held.reached.wait(60)
         until(lambda: job.refresh().progress.message == "Halting")
         assert (job.state, job.attempt, job.done) == ("running", 1, False)
         assert job.progress.fraction == 0.25
         assert job.started_at is not None
         held.go_on.set()
-        assert job.wait(10) is job
+        assert job.wait(60) is job
     assert (job.state, job.done, job.result) == ("succeeded", True, "done")
     assert job.finished_at is not None
     assert job.created_at <= job.started_at <= job.finished_at
@@ -176,7 +176,7 @@ def test_a_running_job_is_asked_to_stop_and_stops(site: Site) -> None:
     held = Held(site)
     job = held.task.delay("x")
     with site.working():
-        assert held.reached.wait(10)
+        assert held.reached.wait(60)
         job.cancel()
         assert (job.state, job.record.cancel_requested) in [("running", True)]
         until_state(job, "cancelled")

@@ -40,7 +40,7 @@ def parade(serve: Servers, tmp_path: Path, latch: Latch) -> Serve:
 def start(server: Served) -> str:
     """Start a job; where it is."""
     request = urllib.request.Request(f"{server.url}/start", method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return str(json.load(answer)["links"]["self"])
 
 
@@ -113,9 +113,10 @@ def test_without_room_the_bar_still_moves(
     expect(page.locator(".backburner-state")).to_have_text("Done")
     expect(page.locator("job-log li span")).to_have_text([f"Step {n}" for n in range(1, 11)])
     assert asked.most_open <= 1
+    assert job in asked.paths  # it was polled
     lengths = page.evaluate(STREAM_LENGTHS)
     assert lengths
-    assert max(lengths) < 1000
+    assert max(lengths) < 10_000
 
 
 def test_twenty_bars_share_one_stream(parade: Serve, page: Page, latch: Latch) -> None:

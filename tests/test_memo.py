@@ -43,7 +43,7 @@ def test_of_many_at_once_one_reads_for_all(memo: Memo) -> None:
     reads: list[int] = []
 
     def read(number: int) -> int:
-        together.wait(10)
+        together.wait(60)
         return memo.read("a", 60.0, lambda: reads.append(number) or number)  # type: ignore[func-returns-value]
 
     with ThreadPoolExecutor(8) as threads:

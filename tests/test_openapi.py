@@ -202,7 +202,7 @@ expected-statuses = ["2xx", "3xx", "4xx", "503", "507"]
 
 def tried(serve: Servers, served: Served, ids: list[str], seconds: int) -> str:
     """Try for so long what the description allows and what it does not; what was found."""
-    document = requests.get(f"{served.url}/jobs/openapi.json", timeout=10).json()
+    document = requests.get(f"{served.url}/jobs/openapi.json", timeout=60).json()
     schemas = document["components"]["schemas"]
     schemas["Id"] = {"anyOf": [{"enum": ids}, schemas["Id"]]}
     (serve.folder / "openapi.json").write_text(json.dumps(document))
@@ -224,8 +224,8 @@ def test_whatever_is_asked_the_answers_are_as_described(serve: Servers, tmp_path
         *("--threads", "8", "--limit-request-line", "0"),
         env={catalogue.FOLDER: str(tmp_path)},
     )
-    ids = requests.post(f"{served.url}/jobs-of-every-kind", timeout=10).json()
-    view = requests.post(f"{served.url}/view", timeout=10).json()["id"]
+    ids = requests.post(f"{served.url}/jobs-of-every-kind", timeout=60).json()
+    view = requests.post(f"{served.url}/view", timeout=60).json()["id"]
     found = tried(serve, served, [*ids.values(), view], seconds=15)
     assert ALL_PASSED.search(found), found
     assert re.search(r"Tested: +12", found), found
@@ -236,7 +236,7 @@ def test_the_answers_of_the_demo_are_as_described(serve: Servers, tmp_path: Path
         ROOT, "demo.app:create_app()", env={"DEMO_INSTANCE": str(tmp_path), **AT_ONCE}
     )
     with requests.Session() as visitor:
-        page = visitor.post(f"{served.url}/reports/sample", timeout=10).text
+        page = visitor.post(f"{served.url}/reports/sample", timeout=60).text
     ids = re.findall(r'src="/jobs/(\w{22})"', page)
     assert ids
     found = tried(serve, served, ids, seconds=6)

@@ -190,9 +190,9 @@ def test_without_javascript_the_page_reloads_itself(
     latch.step(4)
     latch.arrived(5)
     # The refresh of the page itself, which nobody pressed
-    expect(bar(plain)).to_have_attribute("value", "0.4", timeout=10_000)
+    expect(bar(plain)).to_have_attribute("value", "0.4")
     latch.open()
-    expect(state(plain)).to_have_text("Done", timeout=10_000)
+    expect(state(plain)).to_have_text("Done")
     expect(plain.locator(".backburner-result")).to_contain_text('"rows": 1234')
 
 
@@ -206,5 +206,5 @@ def test_without_javascript_a_job_is_cancelled_by_its_form(
     plain.wait_for_url(url)
     expect(state(plain)).to_have_text("Cancelling …")
     latch.open()
-    expect(state(plain)).to_have_text("Cancelled", timeout=10_000)
+    expect(state(plain)).to_have_text("Cancelled")
     assert latch.arrivals == 5

@@ -27,14 +27,14 @@ def site(tmp_path: Path, serve: Servers) -> Served:
 
 
 def document(url: str) -> dict[str, Any]:
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=60)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     return found
 
 
 def test_a_program_gets_the_job_and_where_to_ask(site: Served) -> None:
-    started = requests.post(f"{site.url}/exports/2026", timeout=10)
+    started = requests.post(f"{site.url}/exports/2026", timeout=60)
     assert started.status_code == 202
     url = site.url + started.headers["Location"]
     assert started.headers["Location"] == f"/jobs/{started.json()['id']}"
@@ -45,7 +45,7 @@ def test_a_program_gets_the_job_and_where_to_ask(site: Served) -> None:
 
 
 def test_a_browser_gets_the_jobs_page(site: Served) -> None:
-    page = requests.post(f"{site.url}/exports/2026", headers={"Accept": "text/html"}, timeout=10)
+    page = requests.post(f"{site.url}/exports/2026", headers={"Accept": "text/html"}, timeout=60)
     assert [answer.status_code for answer in page.history] == [303]
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "<job-progress" in page.text

@@ -103,7 +103,7 @@ def test_an_app_that_gevent_has_patched_runs_its_jobs_and_stops(
     job = tasks.job(post(served, "hold").json()["id"])
     latch.arrived(1)
     (child,) = children(served)
-    served.kill9(int(requests.get(served.url, timeout=10).text))
+    served.kill9(int(requests.get(served.url, timeout=60).text))
     until(lambda: not processes.alive(child), SECONDS, "the child's end")
     assert (job.refresh().state, job.record.crashes) == ("queued", 0)
 
@@ -121,7 +121,7 @@ def test_threads_under_gevent_let_requests_through(
     latch.arrived(1)
     assert children(served) == []
     latch.open()
-    assert str(ended(job).result) == requests.get(served.url, timeout=10).text
+    assert str(ended(job).result) == requests.get(served.url, timeout=60).text
 
 
 @pytest.mark.parametrize("args", [[], ["--preload"]], ids=["four", "preload"])
@@ -147,7 +147,7 @@ def test_over_reloads_workers_take_over_and_never_come_back(
     served = serve.flask_run(tmp_path, "shop:app", "--debug")
     ids: list[str] = []
     for reload in range(3):
-        web = requests.get(served.url, timeout=10).text
+        web = requests.get(served.url, timeout=60).text
         ids += [post(served, "mark").json()["id"] for _ in range(34)]
         if reload < 2:
             module.write_text(module.read_text() + "# again\n")
@@ -181,7 +181,7 @@ def test_another_web_process_takes_over_when_the_owner_is_killed(
 def _pids(served: Served, clients: ThreadPoolExecutor) -> set[str]:
     """Those that answer among so many requests."""
     urls = [served.url] * 24
-    return {answer.text for answer in clients.map(partial(requests.get, timeout=10), urls)}
+    return {answer.text for answer in clients.map(partial(requests.get, timeout=60), urls)}
 
 
 def test_no_reader_of_four_processes_ever_misses_a_job_or_sees_it_go_back(

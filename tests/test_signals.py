@@ -106,7 +106,7 @@ def test_a_running_job_that_is_cancelled_is_heard_of_when_it_has_stopped(
 
     job = held.delay()
     with site.working():
-        assert reached.wait(10)
+        assert reached.wait(60)
         job.cancel()
         assert "job-cancelled" not in dict(heard)
         until_state(job, "cancelled")

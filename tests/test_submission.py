@@ -191,7 +191,7 @@ def test_the_embedded_worker_finds_it_again(serve: Servers, tmp_path: Path) -> N
     (package / "site.py").write_text(APP)
     (package / "work.py").write_text("def resize(size: int) -> int:\n    return size // 2\n")
     served = serve.flask_run(tmp_path, "shop.site:app", env={"SHOP": str(tmp_path)})
-    url = served.url + requests.post(f"{served.url}/resize/64", timeout=10).headers["Location"]
-    until(lambda: requests.get(url, timeout=10).json()["done"])
-    job = requests.get(url, timeout=10).json()
+    url = served.url + requests.post(f"{served.url}/resize/64", timeout=60).headers["Location"]
+    until(lambda: requests.get(url, timeout=60).json()["done"])
+    job = requests.get(url, timeout=60).json()
     assert (job["task"], job["result"]) == ("submit:shop.work:resize", 32)

@@ -247,14 +247,14 @@ def test_the_journal_tells_what_started_and_did_not_end(journal: Journal) -> Non
 def test_gunicorn_serves_with_several_processes(hello: Path, serve: Servers) -> None:
     served = serve.gunicorn(hello, "hello:app", "--workers", "2")
     until(lambda: len(served.pids()) == 3, what="a master and two workers")
-    assert int(requests.get(served.url, timeout=10).text) in served.pids()[1:]
+    assert int(requests.get(served.url, timeout=60).text) in served.pids()[1:]
     served.stop()
     assert served.pids() == []
 
 
 def test_flask_run_serves_with_the_reloader(hello: Path, serve: Servers) -> None:
     served = serve.flask_run(hello, "hello:app", "--debug")
-    answered = int(requests.get(served.url, timeout=10).text)
+    answered = int(requests.get(served.url, timeout=60).text)
     assert answered != served.pid
     assert "asked" in served.output()
     served.stop()
@@ -263,12 +263,12 @@ def test_flask_run_serves_with_the_reloader(hello: Path, serve: Servers) -> None
 
 def test_waitress_serves(hello: Path, serve: Servers) -> None:
     served = serve.waitress(hello, "hello:app")
-    assert requests.get(served.url, timeout=10).text == str(served.pid)
+    assert requests.get(served.url, timeout=60).text == str(served.pid)
 
 
 def test_a_script_serves(hello: Path, serve: Servers) -> None:
     served = serve.python(hello / "hello.py")
-    assert requests.get(served.url, timeout=10).text == str(served.pid)
+    assert requests.get(served.url, timeout=60).text == str(served.pid)
 
 
 def test_a_server_that_ends_at_once_shows_its_output(hello: Path, serve: Servers) -> None:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -20,6 +20,9 @@ FLAGS = [
     "--disable-sync",
 ]
 
+PATIENCE = 60.0
+"""So many seconds what a page is expected to show may take."""
+
 OpenPage = Callable[..., Page]
 """What the fixture ``open_page`` gives: it takes the options of a browser's context."""
 
@@ -27,6 +30,7 @@ OpenPage = Callable[..., Page]
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the machine's own Chromium; nothing is downloaded."""
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser

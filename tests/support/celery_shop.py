@@ -14,6 +14,9 @@ from flask_backburner.celery_compat import Celery, Task
 from flask_backburner.testing import JobBench, isolated
 
 
+SETTINGS = {"task_default_queue": "from text"}
+
+
 class Shop:
     """The app, its Celery object, and the bench that runs its jobs."""
 

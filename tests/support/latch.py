@@ -23,11 +23,11 @@ from pathlib import Path
 from support.waiting import until
 
 FOLDER = "LATCH_FOLDER"
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 def pass_latch(name: str = "latch") -> None:
-    """Wait here until the test lets this job pass; a minute at most."""
+    """Wait here until the test lets this job pass; three minutes at most."""
     path = Path(os.environ[FOLDER], name)
     _append(_arrivals(path), b".")
     if _opened(path).exists():
@@ -60,7 +60,7 @@ class Latch:
         _opened(self.path).touch()
         self.step()
 
-    def arrived(self, times: int, deadline: float = 10.0) -> None:
+    def arrived(self, times: int, deadline: float = 60.0) -> None:
         """Wait until jobs have come to the latch ``times`` times altogether."""
         what = f"{times} arrivals at the latch {self.path.name!r}"
         until(lambda: self.arrivals >= times, deadline, what)

@@ -16,8 +16,8 @@ from support import processes
 from support.waiting import until
 
 TESTS = Path(__file__).resolve().parents[1]
-STARTING = 30.0
-STOPPING = 10.0
+STARTING = 90.0
+STOPPING = 30.0
 FORGET = ("FLASK_", "WERKZEUG_", "GUNICORN_")
 _numbers = itertools.count(1)
 

@@ -133,6 +133,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "start_by": None,
         "kept_until": None,
         "cancel_requested": False,
+        "overdue": False,
         "waiting": None,
         "error": None,
         "files": [],

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request
@@ -23,13 +22,7 @@ class Opened:
 
     path: str
     last_id: str
-    began: float = field(default_factory=time.monotonic)
-    ended: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """How long it was open; until now if it still is."""
-        return (self.ended or time.monotonic()) - self.began
+    ended: bool = False
 
 
 class Streams:
@@ -70,11 +63,11 @@ class Streams:
         opened = Opened(request.full_path.rstrip("?"), last_id)
         self.opened.append(opened)
         if self.refused:
-            opened.ended = opened.began
+            opened.ended = True
             return Response(status=503)
         events = _Events(stage, ids, last_id, logs=logs)
         if events.over():
-            opened.ended = time.monotonic()
+            opened.ended = True
             return Response(status=204)
         return Response(self._chunks(events, opened), content_type="text/event-stream")
 
@@ -90,7 +83,7 @@ class Streams:
                 if not self.mute:
                     yield from events.news()
         finally:
-            opened.ended = time.monotonic()
+            opened.ended = True
 
 
 class _Events:

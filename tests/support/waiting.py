@@ -12,7 +12,7 @@ INTERVAL = 0.01
 
 
 def until(
-    condition: Callable[[], T], deadline: float = 10.0, what: str | Callable[[], str] = ""
+    condition: Callable[[], T], deadline: float = 60.0, what: str | Callable[[], str] = ""
 ) -> T:
     """Wait until ``condition()`` is true and return what it gave.
 
