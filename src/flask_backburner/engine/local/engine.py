@@ -12,6 +12,7 @@ from ...installation import Installation
 from ..base import Engine
 from .address import Address, command_line_address, find_address
 from .owner import Owner
+from .processes import CAN_FORK
 from .wakeup import Caller, runtime_folder
 from .worker import Worker
 
@@ -43,6 +44,11 @@ class LocalEngine(Engine):
         # Elsewhere other processes answer for it; a test runs them in its own.
         if self._installation.settings.worker == "external" or self._installation.app.testing:
             return
+        if not CAN_FORK:
+            raise BackburnerError(
+                "A job with process=True cannot be run on this system, which cannot fork processes "
+                "(Windows). Leave process=True out: the job then runs in a thread."
+            )
         if self._address is None:
             self._address = find_address(self._installation.app, self._told)
         if self._address is None:
