@@ -114,7 +114,7 @@ class Celery(Client, App):
             if silent:
                 return
             raise
-        self._saw(obj)
+        self.conf.note_source(obj)
         self.conf.update(below(namespace, settings) if namespace else settings)
 
     def config_from_envvar(

@@ -47,8 +47,7 @@ class Client(ABC):
 
     def __init__(self, main: str | None) -> None:
         self.main = main
-        self.conf = Conf(self._saw)
-        self._sources: list[Any] = []
+        self.conf = Conf()
         self._apps: WeakSet[Flask] = WeakSet()
         self._address = command_line_address()  # known only while the command loads the app
         with _lock:
@@ -67,10 +66,6 @@ class Client(ABC):
     def modules(self) -> Iterable[str]:
         """The modules that a worker has to import."""
 
-    def _saw(self, source: object) -> None:
-        """Note from where settings were taken: the app's own configuration is the app's."""
-        self._sources.append(source)
-
     def fits(self, app: Flask) -> bool | None:
         """Whether it belongs to this app; ``None`` where nothing tells."""
         if app.extensions.get("celery") is self:
@@ -78,9 +73,9 @@ class Client(ABC):
         named = set(self._apps_in_code())
         if named:
             return app in named
-        if any(_is_of(app, source) for source in self._sources):
+        if any(_is_of(app, source) for source in self.conf.sources):
             return True
-        if any(isinstance(source, type(app.config)) for source in self._sources):
+        if any(isinstance(source, type(app.config)) for source in self.conf.sources):
             return False
         return True if self.main in (app.name, app.import_name) else None
 

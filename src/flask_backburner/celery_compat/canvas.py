@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from .refused import CANVAS, Refused
 
+__all__ = [
+    "chain",
+    "chord",
+    "chunks",
+    "group",
+    "maybe_signature",
+    "signature",
+    "subtask",
+    "xmap",
+    "xstarmap",
+]
+
 chain = Refused("chain", CANVAS)
 chord = Refused("chord", CANVAS)
 chunks = Refused("chunks", CANVAS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from datetime import tzinfo
 from importlib import import_module
 from pkgutil import resolve_name
@@ -76,9 +76,8 @@ _said: set[str] = set()
 class Conf(MutableMapping[str, Any]):
     """``celery.conf``: settings as attributes and as a mapping, by their new or old names."""
 
-    def __init__(self, seen: Callable[[object], None]) -> None:
-        """``seen`` is called with each object that settings are taken from."""
-        self.__dict__.update(_given={}, _seen=seen)
+    def __init__(self) -> None:
+        self.__dict__.update(_given={}, _sources=[])
 
     def __getitem__(self, key: str) -> Any:
         name = setting(key) or key
@@ -99,7 +98,7 @@ class Conf(MutableMapping[str, Any]):
 
     def update(self, settings: Any = (), /, **more: Any) -> None:
         """Take over settings, such as ``app.config`` has them; keys of others are kept too."""
-        self.__dict__["_seen"](settings)
+        self.note_source(settings)
         super().update(settings, **more)
 
     def __len__(self) -> int:
@@ -116,6 +115,16 @@ class Conf(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<Conf {sorted(self)}>"  # the values may hold passwords
+
+    @property
+    def sources(self) -> list[object]:
+        """The objects that settings were taken from."""
+        found: list[object] = self.__dict__["_sources"]
+        return found
+
+    def note_source(self, source: object) -> None:
+        """Note where settings come from, which tells whose they are."""
+        self.sources.append(source)
 
     @property
     def zone(self) -> tzinfo:

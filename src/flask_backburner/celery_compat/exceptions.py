@@ -68,7 +68,7 @@ class Retry(TaskPredicate):
         retries: int | None = None,
     ) -> None:
         """``delay`` is in seconds; of ``retries`` in all, none means no end."""
-        super().__init__(message or "Task can be retried")
+        super().__init__(message or f"Task can be retried{f': {exc!r}' if exc else ''}")
         self.message = message
         self.exc = exc
         self.when = when
