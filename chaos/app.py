@@ -44,10 +44,10 @@ def nap(seconds: float) -> int:
 
 @tasks.task
 def wait(latch: str) -> int:
-    """Wait at a latch that the scenario holds."""
+    """Wait at a latch that the scenario holds, another one in each attempt."""
     with attempt() as fence:
         current_job.progress(1, 2)
-        pass_latch(latch)
+        pass_latch(f"{latch}-{current_job.attempt}")
         return fence
 
 
@@ -63,12 +63,13 @@ def poison(how: str) -> int:
 
 @tasks.task
 def crawl(items: int, held: list[int]) -> int:
-    """Go through items and remember how far it came; some are held the first time they come."""
+    """Go through items and remember how far it came; each attempt but the last is held at one."""
     with attempt() as fence:
         current_job.step("prepare", _noted_step, "prepare")
+        hold = dict(enumerate(held, 1)).get(current_job.attempt)
         for item in current_job.track(range(items), resume=True):
             note("item", current_job.id, fence, str(item))
-            if item in held:
+            if item == hold:
                 pass_latch(f"item-{item}")
         current_job.step("conclude", _noted_step, "conclude")
         return fence

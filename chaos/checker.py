@@ -175,7 +175,8 @@ def alone(seen: Evidence) -> Iterator[str]:
             suspects.add(attempt)
         crashed[entry.id] += attempt in dead
         if beside and suspects & {attempt, *beside}:
-            yield f"job {entry.id} ran beside {shown(beside)}, one of which had crashed twice"
+            others = shown(id for id, _ in beside)
+            yield f"job {entry.id} ran beside {others}, one of which had crashed twice"
 
 
 def fences(seen: Evidence) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Client:
             start_new_session=True,
         )
 
-    def start(self, task: str, jobs: int, at: float | None, arguments: dict[str, Any]) -> None:
+    def start(self, task: str, jobs: int, at: float | None, arguments: tuple[Any, ...]) -> None:
         self._orders += 1
         order = {"task": task, "jobs": jobs, "at": at, "arguments": arguments}
         assert self._process.stdin is not None

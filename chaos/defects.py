@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flask_backburner.store import line, rescue
+from flask_backburner import context
+from flask_backburner.engine.local import crew
+from flask_backburner.running import RunningJob
+from flask_backburner.store import line, rescue, settlements
 from flask_backburner.store.base import Claim
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.transaction import Transaction
@@ -41,13 +44,62 @@ def claimed_is_started() -> None:
 def not_alone() -> None:
     """A job that has crashed often stands in line like any other."""
     replace(line, "mark", lambda crashes: f"CASE WHEN {crashes} >= 0 THEN 1 END")
+    replace(crew, "SUSPICIOUS", 100)
+
+
+def resume_forgets() -> None:
+    """A job that runs again begins with its first item."""
+    resumed = context.resumed
+
+    def from_the_start(job: RunningJob, iterable: Iterable[Any]) -> Iterator[Any]:
+        job.saved = {key: kept for key, kept in job.saved.items() if not key.startswith("track:")}
+        return resumed(job, iterable)
+
+    replace(context, "resumed", from_the_start)
+
+
+def steps_forget() -> None:
+    """The result of a step is kept under a name that no later attempt looks for."""
+    run_step = context.run_step
+
+    def under_another(job: RunningJob, name: str, *others: Any) -> Any:
+        return run_step(job, f"{name} of attempt {job.claim.attempt}", *others)
+
+    replace(context, "run_step", under_another)
+
+
+def release_is_crash() -> None:
+    """A job that is handed back counts as crashed."""
+    requeue = settlements.requeue
+
+    def blaming(tx: Transaction, seq: int, **how: Any) -> None:
+        requeue(tx, seq, **{"crashes": 1, **how})
+
+    replace(settlements, "requeue", blaming)
+
+
+def no_fence() -> None:
+    """Who once had a job may say how it ended, whoever has it now."""
+    held = "id = ? AND ? > 0 AND state = 'running'"
+    replace(settlements, "HELD", held)
+    succeed = settlements._SUCCEED.replace("AND fence = ?", "AND ? > 0")
+    replace(settlements, "_SUCCEED", succeed)
 
 
 def replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
 
-_ALL = (delete_on_pop, no_rescue, claimed_is_started, not_alone)
+_ALL = (
+    delete_on_pop,
+    no_rescue,
+    claimed_is_started,
+    not_alone,
+    resume_forgets,
+    steps_forget,
+    release_is_crash,
+    no_fence,
+)
 DEFECTS: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}
 
 

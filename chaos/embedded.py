@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import random
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from chaos import stage
-from chaos.journal import note
+from chaos.crowd import SECONDS, crowd
 from chaos.scene import PATIENCE, Scene
 from support import processes
 from support.servers import Served
@@ -20,10 +15,6 @@ from support.waiting import until
 ROUNDS = 12
 DEFECTS = {"no_rescue": "finished"}
 WEB = 2
-CLIENTS = 4
-SECONDS = 0.05
-PAUSE = 0.06
-"""Between two jobs of a client: some sixty a second, so that the threads are seldom idle."""
 APART = (0.2, 1.0)
 """So many seconds are between two kills."""
 
@@ -32,7 +23,7 @@ def play(scene: Scene, rounds: int) -> None:
     """Kill a web process or an embedded worker, chosen by chance, so many times."""
     scene.configure(threads=4)
     served = scene.gunicorn("--workers", str(WEB))
-    with _clients(served.port):
+    with crowd(served.port):
         while len(scene.hits) < rounds:
             time.sleep(random.uniform(*APART))
             scene.begun(1, served)
@@ -47,7 +38,7 @@ def play(scene: Scene, rounds: int) -> None:
         f"{sum(scene.hits)} hit running jobs"
     )
     scene.found = (
-        f"{len(scene.unfinished())} of {len(jobs)} not finished; "
+        f"{len(scene.ledger.unfinished())} of {len(jobs)} not finished; "
         f"{sum(job.crashes for job in jobs)} ran again; all ended {took:.1f} s after the last kill"
     )
 
@@ -73,43 +64,6 @@ def _web(served: Served) -> list[int]:
         PATIENCE,
         "a web process",
     )
-
-
-@contextmanager
-def _clients(port: int) -> Iterator[None]:
-    """Clients that start jobs one after the other, and try again where they got no answer."""
-    leaving = threading.Event()
-    clients = [threading.Thread(target=_start_jobs, args=(port, leaving)) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    try:
-        yield
-    finally:
-        leaving.set()
-        for client in clients:
-            client.join()
-
-
-def _start_jobs(port: int, leaving: threading.Event) -> None:
-    while not leaving.wait(PAUSE):
-        try:
-            id = _start_one(port)
-        except (OSError, http.client.HTTPException):
-            continue  # nothing was acknowledged
-        note("acknowledged", id, word="nap")
-
-
-def _start_one(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    try:
-        connection.request("POST", f"/nap?seconds={SECONDS}")
-        answer = connection.getresponse()
-        body = answer.read()
-    finally:
-        connection.close()
-    if answer.status != 202:
-        raise http.client.HTTPException(f"{answer.status} {body!r}")
-    return str(json.loads(body)["id"])
 
 
 if __name__ == "__main__":

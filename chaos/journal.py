@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class Journal:
         path.touch()
         self._read = 0
         self._entries: list[Entry] = []
+        self._of_event: dict[str, list[Entry]] = defaultdict(list)
 
     def entries(self, event: str | None = None) -> list[Entry]:
         """All lines so far, in the order in which they were written."""
@@ -85,22 +87,24 @@ class Journal:
             file.seek(self._read)
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read += len(whole) + len(newline)
-        self._entries += [Entry(*json.loads(line)) for line in whole.splitlines()]
-        return [entry for entry in self._entries if event in (None, entry.event)]
+        for line in whole.splitlines():
+            entry = Entry(*json.loads(line))
+            self._entries.append(entry)
+            self._of_event[entry.event].append(entry)
+        return list(self._entries if event is None else self._of_event[event])
 
     def attempts(self) -> list[Attempt]:
         """All attempts so far, in the order in which they began."""
-        entries = self.entries()
-        ended = {(entry.id, entry.fence) for entry in entries if entry.event == "ended"}
+        began = self.entries("began")
+        ended = {(entry.id, entry.fence) for entry in self.entries("ended")}
         return [
             Attempt(each.id, each.fence, each.process, each.at, (each.id, each.fence) in ended)
-            for each in entries
-            if each.event == "began"
+            for each in began
         ]
 
     def going_on(self, processes: str) -> list[Attempt]:
         """Those that have not ended, of one process or of all that were started together."""
-        dead = {entry.process for entry in self.entries() if entry.event in DEATHS}
+        dead = {entry.process for event in DEATHS for entry in self.entries(event)}
         return [
             attempt
             for attempt in self.attempts()

@@ -22,11 +22,11 @@ def play(scene: Scene, rounds: int) -> None:
 
     It may take as long as the remaining work needs, and two seconds.
     """
-    scene.start("nap", 0, seconds=SECONDS)  # loading the app takes the client a moment
+    scene.start("nap", SECONDS, jobs=0)  # loading the app takes the client a moment
     for _ in range(rounds):
         _one_life(scene)
     worker = scene.serving(scene.worker("--threads", str(SLOTS)))
-    left = len(scene.unfinished())
+    left = len(scene.ledger.unfinished())
     took = scene.all_end(within=left * SECONDS / SLOTS)
     again = sum(job.crashes for job in scene.ledger.jobs().values())
     scene.check_hits()
@@ -37,7 +37,7 @@ def play(scene: Scene, rounds: int) -> None:
         f"{sum(scene.hits)} hit running jobs"
     )
     scene.found = (
-        f"{len(scene.unfinished())} not finished; {again} ran again; the last {left} took "
+        f"{len(scene.ledger.unfinished())} not finished; {again} ran again; the last {left} took "
         f"{took:.1f} s, their work {left * SECONDS / SLOTS:.1f} s"
     )
 
@@ -46,7 +46,7 @@ def _one_life(scene: Scene) -> None:
     worker = scene.serving(scene.worker("--threads", str(SLOTS)))
     born_at = time.monotonic()
     _sleep_until(born_at + LIFE - WORK)
-    scene.start("nap", JOBS, seconds=SECONDS)
+    scene.start("nap", SECONDS, jobs=JOBS)
     _sleep_until(born_at + LIFE)
     scene.begun(1, worker)
     scene.kill(worker)

@@ -42,14 +42,16 @@ class Ledger:
         self.path = path
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What is found; nothing as long as there is no file, or no table in it."""
+        if not self.path.exists():
+            return []
         address = f"file:{self.path}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=5, isolation_level=None)) as file:
-            return file.execute(sql).fetchall()
+            tables = file.execute("SELECT count(*) FROM sqlite_master").fetchall()
+            return file.execute(sql).fetchall() if tables != [(0,)] else []
 
     def jobs(self) -> dict[str, Row]:
-        """All jobs by id; none before there is a file."""
-        if not self.path.exists():
-            return {}
+        """All jobs by id."""
         rows = self._rows(
             """
             SELECT id, task, state, version, fence, crashes, failures, worker, current, total,
@@ -59,6 +61,11 @@ class Ledger:
             """
         )
         return {row[0]: Row(*row) for row in rows}
+
+    def unfinished(self) -> list[str]:
+        """The ids of the jobs that are not over."""
+        final = ", ".join(f"'{state}'" for state in FINAL)
+        return [id for (id,) in self._rows(f"SELECT id FROM jobs WHERE state NOT IN ({final})")]
 
     def counted(self) -> dict[tuple[str, str], int]:
         """How many jobs of each queue are in each state, counted."""

@@ -12,10 +12,14 @@ from support.waiting import until
 
 ROUNDS = 200
 DEFECTS = {"claimed_is_started": "blame", "not_alone": "alone"}
-INNOCENTS = 40
-SECONDS = 0.002
-"""So short that a worker takes many ahead."""
-CROWD = 0.3
+TINY = 300
+"""Run before, so that the worker takes jobs ahead of its threads."""
+CROWD = 16
+COMPANY = 12
+"""Run beside the poison each time that it comes back: from then on it is to have none."""
+COMPANY_SECONDS = 0.3
+RETURNS = 2
+TOGETHER = 0.3
 """So many seconds a round waits, so that all its jobs become due together."""
 THREADS = 4
 WAYS = ("kill", "exit")
@@ -24,22 +28,22 @@ WAYS = ("kill", "exit")
 def play(scene: Scene, rounds: int) -> None:
     """Play round after round with the same store; who runs the worker starts it again each time."""
     scene.endings = {"poison": "lost"}
-    scene.start("nap", 0, seconds=SECONDS)
     worker = _started(scene)
     for number in range(rounds):
-        before, at = random.randrange(INNOCENTS), time.time() + CROWD
-        scene.start("nap", before, at, seconds=SECONDS)
-        scene.start("poison", 1, at, how=WAYS[number % 2])
-        scene.start("nap", INNOCENTS - before, at, seconds=SECONDS)
+        _start_round(scene, WAYS[number % 2])
         worker = _kept_up(scene, worker)
     jobs = scene.ledger.jobs().values()
     lost = [job for job in jobs if job.code == "lost"]
     poisons = [job for job in lost if job.task.endswith("poison")]
     again = [job for job in jobs if job.crashes and job.state == "succeeded"]
-    scene.done = f"{rounds} rounds of one poison among {INNOCENTS} jobs in {THREADS} threads"
+    innocents = CROWD + RETURNS * COMPANY
+    scene.done = (
+        f"{rounds} rounds of one poison among {innocents} jobs in {THREADS} threads, "
+        f"behind {TINY} others"
+    )
     scene.found = (
         f"{len(poisons)} poisons lost; {len(lost) - len(poisons)} innocents lost, "
-        f"{len(again)} ran again because they ran beside it"
+        f"{len(again)} ran again as they ran beside it or had just ended"
     )
 
 
@@ -49,18 +53,31 @@ def _started(scene: Scene) -> Served:
 
 def _kept_up(scene: Scene, worker: Served) -> Served:
     """Start the worker again whenever it dies, until all jobs are over; the last one."""
-    while True:
-        over = until(lambda: _over(scene, worker), PATIENCE, worker.output)
-        if over == "jobs":
-            return worker
+    deaths = 0
+    while _over(scene, worker) == "worker":
+        deaths += 1
+        if deaths <= RETURNS:
+            scene.start("nap", COMPANY_SECONDS, jobs=COMPANY)
         worker = _started(scene)
+    return worker
 
 
 def _over(scene: Scene, worker: Served) -> str:
-    """What has ended, if anything."""
-    if not scene.unfinished():
-        return "jobs"
-    return "" if worker.running() else "worker"
+    """What ends first: all the jobs or the worker."""
+
+    def ended() -> str:
+        if not scene.ledger.unfinished():
+            return "jobs"
+        return "" if worker.running() else "worker"
+
+    return until(ended, PATIENCE, worker.output)
+
+
+def _start_round(scene: Scene, way: str) -> None:
+    before, at = random.randrange(CROWD), time.time() + TOGETHER
+    scene.start("nap", 0.0, jobs=TINY + before, at=at)
+    scene.start("poison", way, at=at)
+    scene.start("nap", 0.0, jobs=CROWD - before, at=at)
 
 
 if __name__ == "__main__":

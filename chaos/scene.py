@@ -73,7 +73,7 @@ class Scene:
         self._latches.append(Latch(self.folder, name))
         return self._latches[-1]
 
-    def start(self, task: str, jobs: int = 1, at: float | None = None, **arguments: Any) -> None:
+    def start(self, task: str, *arguments: Any, jobs: int = 1, at: float | None = None) -> None:
         """Start jobs by a client; on return all are acknowledged.
 
         They may run ``at`` a time in seconds since the epoch, if one is given.
@@ -82,9 +82,9 @@ class Scene:
             self._client = Client(self.servers, self.journal)
         self._client.start(task, jobs, at, arguments)
 
-    def worker(self, *args: str) -> Served:
+    def worker(self, *args: str, **environment: str) -> Served:
         """``flask jobs worker``; does not wait for anything."""
-        return self.servers.worker(ROOT, APP, *args)
+        return self.servers.worker(ROOT, APP, *args, env=environment)
 
     def serving(self, worker: Served) -> Served:
         """Wait until the worker serves."""
@@ -129,12 +129,12 @@ class Scene:
 
     def tell(self, served: Served, number: int = signal.SIGTERM) -> None:
         """Signal a server or a worker that it is to stop, or to begin anew."""
-        note("told", process=served.mark)
+        self.told(served)
         served.terminate(number)
 
-    def unfinished(self) -> list[str]:
-        """The ids of the jobs that are not over."""
-        return [job.id for job in self.ledger.jobs().values() if not job.final]
+    def told(self, served: Served) -> None:
+        """Note that its processes are to give back what they run."""
+        note("told", process=served.mark)
 
     def all_end(self, within: float | None = None) -> float:
         """Wait until every job is over; how many seconds that took.
@@ -143,7 +143,7 @@ class Scene:
         """
         began = time.monotonic()
         deadline = PATIENCE if within is None else within + self.slack + LATE
-        self._patiently(lambda: not self.unfinished(), deadline)
+        self._patiently(lambda: not self.ledger.unfinished(), deadline)
         took = time.monotonic() - began
         if within is not None and took > within + self.slack:
             words = f"the last job ended after {took:.1f} s, not within {within:.1f} s"
@@ -192,6 +192,7 @@ class Scene:
         for served in self.servers.started:
             if served.running():
                 self.tell(served)
+                served.terminate(signal.SIGCONT)  # if it was stopped
         self._patiently(lambda: not any(each.running() for each in self.servers.started), PATIENCE)
         self._patiently(lambda: not marked(marks), PATIENCE)
         left = marked(marks)

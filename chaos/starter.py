@@ -20,8 +20,8 @@ def main() -> None:
             order = json.loads(line)
             at = order["at"] and datetime.fromtimestamp(order["at"], UTC)
             task = TASKS[order["task"]].using(eta=at)
-            for _ in range(order["jobs"]):
-                note("acknowledged", task.delay(**order["arguments"]).id, word=order["task"])
+            for job in task.map([tuple(order["arguments"])] * order["jobs"]):
+                note("acknowledged", job.id, word=order["task"])
             note("served", word=str(order["number"]))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 
 from chaos.checker import WAL_BYTES, Breach
 from chaos.ledger import Ledger, Row
 
 INTERVAL = 0.1
+SHARE = 0.1
+"""Of the time that passes, so much is spent on looking at most."""
 
 
 class Watch:
@@ -32,8 +35,11 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL):
+        pause = INTERVAL
+        while not self._stopping.wait(pause):
+            began = time.monotonic()
             self._look()
+            pause = max(INTERVAL, (time.monotonic() - began) / SHARE)
 
     def _look(self) -> None:
         try:
