@@ -93,6 +93,20 @@ def test_jobs_die_with_a_worker_that_is_killed_and_run_again(
     assert (job.attempt, job.record.crashes) == (2, 1)
 
 
+def test_jobs_die_with_their_worker_although_a_fork_of_it_lives_on(
+    start_worker: Callable[..., Served], latch: Latch
+) -> None:
+    quarry.hold.delay()
+    worker = start_worker()
+    latch.arrived(1, SECONDS)
+    family = processes.descendants(worker.pid)
+    fork = ended(quarry.leave_fork.delay(), worker).result
+    worker.kill9()
+    until(lambda: not any(map(processes.alive, family)), SECONDS)
+    assert processes.alive(fork)
+    processes.kill_all([fork])
+
+
 def test_a_worker_that_is_told_to_stop_releases_its_jobs_and_leaves_no_process(
     start_worker: Callable[..., Served], latch: Latch
 ) -> None:

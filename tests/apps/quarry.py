@@ -139,3 +139,12 @@ def dig_for_ever() -> None:
 @tasks.task
 def pid_in_thread() -> int:
     return os.getpid()
+
+
+@tasks.task
+def leave_fork() -> int:
+    """Forks the worker itself; the fork stays until it is killed."""
+    pid = os.fork()
+    if not pid:
+        signal.pause()
+    return pid
