@@ -540,9 +540,8 @@ def test_after_connections_to_the_broker_were_cut_work_goes_on(
     shop, proxy = proxied
     worker = shop.worker()
     assert ended(depot.add.delay(0, 0)).result == 0
-    proxy.cut_answers(20)
+    proxy.cut_answers(40)
     jobs = [depot.add.delay(n, n) for n in range(3)]
-    until(lambda: "onnection to broker lost" in worker.output(), LONG, worker.output)
     assert [ended(job).result for job in jobs] == [0, 2, 4]
     assert worker.running()
 
