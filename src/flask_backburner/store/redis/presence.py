@@ -63,6 +63,8 @@ class RedisPresence(Presence):
 
     def drop(self, claims: Iterable[Claim]) -> None:
         """Forget claims that are settled, or not this worker's any more."""
+        if self._pid != os.getpid():
+            return  # a forked child, which may find the lock locked for ever
         with self._knowing:
             for claim in claims:
                 if self._known.get(claim.id) == claim.fence:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -46,6 +48,11 @@ class Server:
         self._url = url
         parts = urlsplit(url)
         self.place = f"{parts.hostname}:{parts.port or 6379}{parts.path}"
+        self.forget()
+        _servers.add(self)
+
+    def forget(self) -> None:
+        """Be as new: for a forked child, where other threads' locks stay locked for ever."""
         self._opening = threading.Lock()
         self._clients: tuple[Any, Any] | None = None
 
@@ -144,6 +151,18 @@ class Server:
             yield
         except _redis().exceptions.RedisError as error:
             raise explained(error, self.place) from error
+
+
+_servers: weakref.WeakSet[Server] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for server in list(_servers):
+        server.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def check_version(about: dict[str, Any], place: str) -> None:
