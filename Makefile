@@ -18,7 +18,7 @@ TEST_PROGRAMS := chromium rabbitmq-server redis-server strace
 ROOT_USER := $(shell [ "$$(id -u)" = 0 ] && echo yes || echo no)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deps lint format bench clean check-python
+.PHONY: help demo test test-deps lint format bench chaos clean check-python
 
 help:  ## list what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ format: $(INSTALLED)  ## lay out the code as lint wants it
 
 bench: $(INSTALLED)  ## measure; prints a table
 	@$(PY) -m bench
+
+chaos: $(INSTALLED)  ## do what may go wrong and see what it breaks; ROUNDS=1 for a short form
+	@ROUNDS="$(ROUNDS)" $(PY) -m chaos
 
 clean:  ## remove environments, caches and what was built
 	@rm -rf $(VENV) $(DEMO_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,8 +1,7 @@
 """Faults as commands: ``python -m chaos`` does them all and says what they broke.
 
-Each scenario is a module with ``play(scene, rounds)``, ``ROUNDS`` for a release and ``DEFECTS``:
-what it must notice, each with the invariant that is then broken. The product runs in processes
-of its own; nothing here but the app and its client imports it.
+The product runs in processes of its own. What judges it, which is everything here but the apps,
+those who start their jobs, and the defects, imports nothing of it.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flask_backburner import context
+from flask_backburner import checkpoint, context
 from flask_backburner.engine.local import crew
+from flask_backburner.engine.local.processes import ProcessPool
 from flask_backburner.running import RunningJob
-from flask_backburner.store import line, rescue, settlements
+from flask_backburner.store import line, moves, rescue, settlements
 from flask_backburner.store.base import Claim
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.transaction import Transaction
@@ -49,7 +50,7 @@ def not_alone() -> None:
 
 def resume_forgets() -> None:
     """A job that runs again begins with its first item."""
-    resumed = context.resumed
+    resumed = checkpoint.resumed
 
     def from_the_start(job: RunningJob, iterable: Iterable[Any]) -> Iterator[Any]:
         job.saved = {key: kept for key, kept in job.saved.items() if not key.startswith("track:")}
@@ -60,7 +61,7 @@ def resume_forgets() -> None:
 
 def steps_forget() -> None:
     """The result of a step is kept under a name that no later attempt looks for."""
-    run_step = context.run_step
+    run_step = checkpoint.run_step
 
     def under_another(job: RunningJob, name: str, *others: Any) -> Any:
         return run_step(job, f"{name} of attempt {job.claim.attempt}", *others)
@@ -70,7 +71,7 @@ def steps_forget() -> None:
 
 def release_is_crash() -> None:
     """A job that is handed back counts as crashed."""
-    requeue = settlements.requeue
+    requeue = moves.requeue
 
     def blaming(tx: Transaction, seq: int, **how: Any) -> None:
         requeue(tx, seq, **{"crashes": 1, **how})
@@ -86,6 +87,11 @@ def no_fence() -> None:
     replace(settlements, "_SUCCEED", succeed)
 
 
+def never_killed() -> None:
+    """A process job that does not heed SIGTERM goes on."""
+    replace(ProcessPool, "_gone_astray", lambda pool, running: None)
+
+
 def replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
@@ -99,6 +105,7 @@ _ALL = (
     steps_forget,
     release_is_crash,
     no_fence,
+    never_killed,
 )
 DEFECTS: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}
 

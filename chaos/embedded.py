@@ -13,6 +13,7 @@ from support.servers import Served
 from support.waiting import until
 
 ROUNDS = 12
+SHORT = 3
 DEFECTS = {"no_rescue": "finished"}
 WEB = 2
 APART = (0.2, 1.0)

@@ -8,6 +8,7 @@ from chaos import stage
 from chaos.scene import Scene
 
 ROUNDS = 5
+SHORT = 1
 DEFECTS = {"delete_on_pop": "kept", "no_rescue": "finished"}
 JOBS = 80
 SECONDS = 0.05

@@ -14,7 +14,8 @@ from support import processes
 from support.waiting import until
 
 ROUNDS = 5
-DEFECTS: dict[str, str] = {}
+SHORT = 1
+DEFECTS = {"never_killed": "finished"}
 SLOTS = 8
 MEMORY = 256 << 20
 STOPPING = 6.0

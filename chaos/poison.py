@@ -11,6 +11,7 @@ from support.servers import Served
 from support.waiting import until
 
 ROUNDS = 200
+SHORT = 3
 DEFECTS = {"claimed_is_started": "blame", "not_alone": "alone"}
 TINY = 300
 """Run before, so that the worker takes jobs ahead of its threads."""

@@ -9,6 +9,7 @@ from chaos.checker import shown
 from chaos.scene import PATIENCE, Scene
 
 ROUNDS = 1
+SHORT = 1
 DEFECTS = {"resume_forgets": "items", "steps_forget": "steps"}
 ITEMS = 1000
 HELD = (250, 500, 750)

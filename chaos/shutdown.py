@@ -19,6 +19,7 @@ from support.servers import Served
 from support.waiting import until
 
 ROUNDS = 100
+SHORT = 3
 DEFECTS = {"release_is_crash": "no_crash"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 THREADS = "2"
@@ -40,7 +41,7 @@ def play(scene: Scene, rounds: int) -> None:
     _in_a_claim(scene)
     recycled = _recycled(scene, rounds)
     _reloaded(scene, rounds)
-    worker = scene.worker()
+    worker = scene.serving(scene.worker())
     scene.all_end()
     scene.tell(worker)
     _end(worker, 0)

@@ -19,9 +19,14 @@ SLACK = 2.0
 
 
 class Scenario(Protocol):
-    """A module with a fault in it."""
+    """A module with a fault in it.
+
+    ``ROUNDS`` are those of a release; ``SHORT`` ones show already each of the ``DEFECTS``, which
+    are named with the invariant that they break.
+    """
 
     ROUNDS: int
+    SHORT: int
     DEFECTS: dict[str, str]
 
     def play(self, scene: Scene, rounds: int) -> None: ...
@@ -29,14 +34,22 @@ class Scenario(Protocol):
 
 def main(scenario: Scenario) -> None:
     """The command of one scenario."""
-    sys.exit(run([scenario], _parser().parse_args()))
+    sys.exit(run([scenario], parser().parse_args()))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS", 0)))
-    parser.add_argument("--slack", type=float, default=SLACK, help="seconds that may be lost")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    """What all commands here understand."""
+    options = argparse.ArgumentParser()
+    options.add_argument(
+        "--rounds",
+        type=int,
+        default=int(os.environ.get("ROUNDS") or 0),
+        help="how often the fault is done; by default as often as for a release",
+    )
+    options.add_argument(
+        "--slack", type=float, default=SLACK, help="seconds that may be lost where time is judged"
+    )
+    return options
 
 
 def run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
@@ -57,7 +70,7 @@ def _played(scenario: Scenario, rounds: int, slack: float) -> Row:
         breaches.append(Breach("deadline", str(failure)))
     finally:
         breaches += scene.close()
-    row = Row(_name(scenario), scene.done, scene.found, time.monotonic() - began, tuple(breaches))
+    row = Row(name_of(scenario), scene.done, scene.found, time.monotonic() - began, tuple(breaches))
     print(*lines(row), sep="\n", flush=True)
     if breaches and DEFECT not in os.environ:
         print(f"  What there is to see is kept in {scene.folder}")
@@ -66,5 +79,6 @@ def _played(scenario: Scenario, rounds: int, slack: float) -> Row:
     return row
 
 
-def _name(scenario: Scenario) -> str:
+def name_of(scenario: Scenario) -> str:
+    """What the scenario is called on the command line."""
     return scenario.play.__module__.rpartition(".")[2]
