@@ -27,6 +27,7 @@ CUSTOM_STATE = "celery:state"
 """Under this key a job keeps what ``celery_compat`` says of its state."""
 _CUT = "…"
 
+_making = threading.Lock()
 _USUAL = Limits()
 
 Commit = Callable[[Report], bool]
@@ -78,7 +79,7 @@ class RunningJob:
         self._commit = commit
         self._committing = threading.Lock()
         self._files = files
-        self._attached: deque[JobFile] = deque()
+        self._attached: list[JobFile] = []
         self._uncommitted: list[JobFile] = []
         self.current: float | None = None
         self.total: float | None = None
@@ -87,7 +88,7 @@ class RunningJob:
         self.interrupt: type[JobInterrupted] | None = None
         self.custom_state: bytes | None = None
         self._custom_reported: bytes | None = None
-        self._lines: deque[Line] = deque(maxlen=LINES_KEPT)
+        self._lines: deque[Line] | None = None  # made late: most jobs write none
         self._reported: tuple[float | None, float | None, str | None, str | None] = NOTHING
 
     def check(self) -> None:
@@ -103,7 +104,15 @@ class RunningJob:
 
     def write(self, level: str, text: str) -> None:
         """Add a line to the log."""
-        self._lines.append(Line(moment(time.time()), storable(str(level)), storable(text)))
+        line = Line(moment(time.time()), storable(str(level)), storable(text))
+        self._written().append(line)
+
+    def _written(self) -> deque[Line]:
+        if self._lines is None:
+            with _making:  # two threads of a job may write their first line at once
+                if self._lines is None:
+                    self._lines = deque(maxlen=LINES_KEPT)
+        return self._lines
 
     def attach(
         self, source: bytes | str | os.PathLike[str], name: str | None, type: str | None
@@ -138,7 +147,8 @@ class RunningJob:
 
     def hear(self, report: Report) -> None:
         """Take over what the job said in another process, to be told here."""
-        self._lines.extend(report.lines)
+        if report.lines:
+            self._written().extend(report.lines)
         self._attached.extend(report.files)
         progress = report.progress
         if progress is not None:
@@ -159,10 +169,19 @@ class RunningJob:
         return Report(
             self.claim,
             Progress(current, total, message, phase) if changed else None,
-            tuple(self._lines.popleft() for _ in range(len(self._lines))),
-            tuple(self._attached.popleft() for _ in range(len(self._attached))),
+            self._new_lines(),
+            self._new_files(),
             saved,
         )
+
+    def _new_lines(self) -> tuple[Line, ...]:
+        lines = self._lines
+        return tuple(lines.popleft() for _ in range(len(lines))) if lines else ()
+
+    def _new_files(self) -> tuple[JobFile, ...]:
+        files = tuple(self._attached)
+        del self._attached[: len(files)]
+        return files
 
     def _custom_news(self) -> tuple[tuple[str, bytes], ...]:
         state = self.custom_state

@@ -134,7 +134,10 @@ class Crew:
             pool = self._places.get(claim.task, self.threads)
             if claim.crashes >= SUSPICIOUS:
                 pool = self._slots or self._quarantine
-            sorted_.setdefault(pool, []).append(claim)
+            if pool in sorted_:
+                sorted_[pool].append(claim)
+            else:
+                sorted_[pool] = [claim]
         return sorted_
 
     def _see_to_quarantine(self) -> None:

@@ -76,8 +76,9 @@ class Pool(ABC):
 
     def take(self, claims: Iterable[Claim]) -> None:
         """Run these jobs as soon as there is room for each."""
+        files, commit = self._means.files, self._means.commit
         for claim in claims:
-            running = RunningJob(claim, self._means.files, self._means.commit)
+            running = RunningJob(claim, files, commit)
             self._held[running] = None
             self._accept(running)
 
@@ -87,11 +88,10 @@ class Pool(ABC):
 
     def _not_begun(self, running: RunningJob) -> Outcome | None:
         """Why the job is not to begin, if so; otherwise it is noted as begun."""
-        if running.interrupt is not None and issubclass(running.interrupt, JobCancelled):
-            return Cancelled()
-        if running.interrupt is not None or not self._means.begin(running.claim):
-            return Released(started=False)
-        return None
+        how = running.interrupt
+        if how is None:
+            return None if self._means.begin(running.claim) else Released(started=False)
+        return Cancelled() if issubclass(how, JobCancelled) else Released(started=False)
 
     def _excused(self, outcome: Outcome) -> Outcome:
         """At its end Python refuses new threads, which is not the job's fault."""
@@ -110,12 +110,13 @@ class Pool(ABC):
     def settled(self) -> tuple[list[Settlement], list[Report]]:
         """The jobs that finished, and their last words."""
         settled, reports = [], []
-        while self._finished:
-            running, outcome = self._finished.popleft()
-            if running not in self._held:
+        finished, held = self._finished, self._held
+        while finished:
+            running, outcome = finished.popleft()
+            if running not in held:
                 continue  # it was handed back meanwhile
-            del self._held[running]
-            if self._overdue and running in self._overdue:
+            del held[running]
+            if running.told_at and running in self._overdue:
                 self._overdue.remove(running)
                 self._came_back(running)
             settled.append(Settlement(running.claim, outcome))

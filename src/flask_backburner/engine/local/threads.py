@@ -92,15 +92,12 @@ class ThreadPool(Pool):
     def _serve(self) -> None:
         while (running := self._line.get()) is not None:
             try:
-                outcome = self._outcome(running)
+                outcome = self._not_begun(running) or self._excused(self._run(running))
             except BaseException as error:  # a thread outlives whatever the app's own code does
                 outcome = Failed(Fault("error", storable(show_error(error))))
             self._ended(running, outcome)
             if self._line.qsize() <= self._ring_below:
                 self._means.ring()
-
-    def _outcome(self, running: RunningJob) -> Outcome:
-        return self._not_begun(running) or self._excused(self._run(running))
 
     def _tell(self, running: RunningJob, how: type[JobInterrupted]) -> None:
         running.interrupt = how  # it looks at its next progress call
