@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 from support import journal as journals
 from support import latch as latches
 from support import processes, skips
-from support.browsing import OpenPage, PageErrors, chromium
+from support.browsing import PATIENCE, PATIENT_SCRIPT, OpenPage, PageErrors, chromium
 from support.engines import EMBEDDED, Engine
 from support.journal import Journal
 from support.latch import Latch
@@ -83,6 +83,8 @@ def open_page(browser: Browser, page_errors: PageErrors) -> Iterator[OpenPage]:
     def open_page(**options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE * 1000)
+        context.add_init_script(PATIENT_SCRIPT)
         page = context.new_page()
         page_errors.listen(page)
         return page
@@ -125,9 +127,9 @@ def engine_kind(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture
-def engine(engine_kind: Engine, serve: Servers) -> Engine:
+def engine(engine_kind: Engine, serve: Servers, tmp_path: Path) -> Engine:
     """The engine, with a namespace of the test's own, for all servers that are started."""
-    fresh = engine_kind.fresh()
+    fresh = engine_kind.fresh(tmp_path)
     serve.env.update(fresh.env)
     return fresh
 

@@ -97,11 +97,12 @@ def test_a_queued_job_that_is_cancelled_is_heard_of_once(
 def test_a_running_job_that_is_cancelled_is_heard_of_when_it_has_stopped(
     site: Site, heard: list[tuple[str, str]]
 ) -> None:
-    reached = threading.Event()
+    reached, go_on = threading.Event(), threading.Event()
 
     @site.tasks.task(name="held")
     def held() -> None:
         reached.set()
+        go_on.wait(60)
         until(lambda: current_job.check_cancelled())
 
     job = held.delay()
@@ -109,7 +110,9 @@ def test_a_running_job_that_is_cancelled_is_heard_of_when_it_has_stopped(
         assert reached.wait(60)
         job.cancel()
         assert "job-cancelled" not in dict(heard)
+        go_on.set()
         until_state(job, "cancelled")
+        until(lambda: "job-cancelled" in dict(heard))
     assert heard.count(("job-cancelled", "cancelled")) == 1
 
 

@@ -54,7 +54,7 @@ def opened(**config: Any) -> Iterator[Installation]:
     tasks.installation(app).close()
 
 
-def ended(job: Job[Any], deadline: float = 20.0) -> Job[Any]:
+def ended(job: Job[Any], deadline: float = 60.0) -> Job[Any]:
     """Wait until the job is over."""
     until(lambda: job.refresh().done, deadline, lambda: f"the end of {job}")
     return job

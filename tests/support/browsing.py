@@ -23,6 +23,13 @@ FLAGS = [
 PATIENCE = 60.0
 """So many seconds what a page is expected to show may take."""
 
+PATIENT_SCRIPT = """
+    const soon = window.setTimeout;
+    window.setTimeout = (what, wait, ...rest) => soon(what, wait == 2500 ? 12500 : wait, ...rest);
+"""
+"""A stream's first word, for which pages wait 2.5 s, may take five times as long: tests run on
+machines that have much else to do."""
+
 OpenPage = Callable[..., Page]
 """What the fixture ``open_page`` gives: it takes the options of a browser's context."""
 

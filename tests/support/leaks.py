@@ -13,7 +13,7 @@ from support.waiting import until
 
 DESCRIPTORS = "/proc/self/fd"
 ON_LINUX = os.path.isdir(DESCRIPTORS)
-DEADLINE = 5.0
+DEADLINE = 30.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import requests
 
 from support.waiting import until
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
