@@ -310,6 +310,13 @@ def tells_itself_to_end() -> None:
         os.kill(os.getpid(), number)
 
 
+def returns_twice() -> None:
+    pid = os.fork()
+    if pid:
+        _spawned(pid)
+        os.waitpid(pid, 0)
+
+
 def stops_its_parent_and_is_done() -> None:
     os.kill(os.getppid(), signal.SIGSTOP)
 
@@ -372,6 +379,7 @@ SURVIVING = _named(
     leaves_signals_blocked,
     leaves_its_streams_elsewhere,
     tells_itself_to_end,
+    returns_twice,
     stops_its_parent_and_is_done,
 )
 MONSTERS = OUTLASTING | DYING | FAILING | SURVIVING

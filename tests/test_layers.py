@@ -93,6 +93,7 @@ LAYERS = [
     "engine.local.letter",
     "engine.local.channel",
     "engine.local.kinship",
+    "engine.local.herald",
     "engine.local.slot",
     "engine.local.guard",
     "engine.local.nursery",

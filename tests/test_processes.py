@@ -291,6 +291,12 @@ def test_after_a_death_the_slot_has_another_process(site: Site) -> None:
     assert site.run("b", quarry.add, 1, 2) == Succeeded(b"3")
 
 
+def test_a_process_that_dies_without_a_job_is_no_crash_of_the_next(site: Site) -> None:
+    pid = site.result("a", quarry.pid)
+    processes.kill_all([pid])
+    assert site.run("b", quarry.add, 1, 2) == Succeeded(b"3")
+
+
 def test_slots_outlive_the_process_that_forked_them_and_another_takes_its_place(
     site: Site, latch: Latch
 ) -> None:

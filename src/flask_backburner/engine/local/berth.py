@@ -111,6 +111,10 @@ class Berth:
             raise BerthLost("it ended")
         return self._said_before() + said if self._side.fileno() in ready else said
 
+    def is_lost(self) -> bool:
+        """Whether the slot, which has no job, is gone or says what it should not."""
+        return bool(self._poll.poll(0))
+
     def _said_before(self) -> list[Message]:
         """What the job's other thread has told until now."""
         said: list[Message] = []

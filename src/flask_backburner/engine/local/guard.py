@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
 import socket
 
 from .channel import NUMBER
@@ -46,9 +47,15 @@ def _end_of(slot: int, leash: socket.socket, alarm: ChildAlarm) -> int:
             if alarm in ready:
                 alarm.silence()
             ended = reap()
-            if slot in ended or leash in ready:
-                kill_group(slot)
-                return (ended | kill_children()).get(slot, 0)
+            if slot in ended:
+                break
+            if leash in ready:
+                os.kill(slot, signal.SIGKILL)
+                ended = dict([os.waitpid(slot, 0)])
+                break
+    kill_group(slot)
+    kill_children()
+    return ended[slot]
 
 
 def _report(leash: socket.socket, status: int) -> None:

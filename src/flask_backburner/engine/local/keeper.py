@@ -117,6 +117,8 @@ class Keeper:
 
     def _ready_for(self, running: RunningJob) -> bool:
         """Whether there is a process with the app loaded, now that it was tried to have one."""
+        if self._berth is not None and self._berth.is_lost():
+            self._leave(AT_ONCE)  # it died without a job, for which no job is to blame
         if self._berth is not None:
             return True
         if self._duty.pause.lasts or running.interrupt is not None:

@@ -79,10 +79,9 @@ def limit_memory(size: int) -> None:
 
 
 def kill_group(leader: int) -> None:
-    """SIGKILL to a process and all in its group."""
-    for kill in (os.killpg, os.kill):
-        with suppress(ProcessLookupError, PermissionError):
-            kill(leader, signal.SIGKILL)
+    """SIGKILL to all that are left of a process's group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def reap() -> dict[int, int]:
@@ -123,12 +122,14 @@ def has_children() -> bool:
 
 def children() -> set[int]:
     """The children of this process that were not reaped; empty where that cannot be known."""
+    if not has_children():
+        return set()
     own = str(os.getpid()).encode()
     return {int(entry.name) for entry in _processes() if _parent(entry) == own}
 
 
 def _processes() -> list[Path]:
-    if not ON_LINUX:
+    if not PROC.is_dir():
         return []
     return [entry for entry in PROC.iterdir() if entry.name.isdigit()]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import resource
-import select
 import signal
 import socket
 import sys
@@ -13,15 +13,16 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
 from ...context import capturing_logs
-from ...errors import JobCancelled, JobInterrupted, JobReleased, JobTimedOut, StoreError
+from ...errors import JobInterrupted, JobReleased, StoreError
 from ...installation import Installation
 from ...record import Failed, Outcome, Retry
 from ...runner import run_job, stopped
-from ...running import RunningJob
+from ...running import RunningJob, storable
 from ...store.base import Claim, Report
 from .channel import (
     Answer,
@@ -36,13 +37,10 @@ from .channel import (
     ToSlot,
     Unloadable,
 )
+from .herald import Herald
 from .kinship import ASKING, adopt_orphans, carry_on, has_children, limit_memory
 from .letter import Letter, load, log_to_stderr
 
-TELL_INTERVAL = 0.1
-INTERRUPTIONS: dict[str, type[JobInterrupted]] = {
-    kind.__name__: kind for kind in (JobCancelled, JobTimedOut, JobReleased)
-}
 _LIMITS = (resource.RLIMIT_DATA, resource.RLIMIT_AS, resource.RLIMIT_NOFILE, resource.RLIMIT_CPU)
 
 
@@ -52,17 +50,19 @@ def live(letter: Letter, work: socket.socket, side: socket.socket) -> None:
     _settle_signals()
     _take_nothing_in()
     channel = Channel[Any](work, ToSlot)
+    herald = Herald(Channel(side, Interrupt))
+    herald.start()
     try:
         installation = load(letter)
     except (Exception, SystemExit) as error:
         traceback.print_exception(error)
-        channel.send(Unloadable(f"{type(error).__name__}: {error}"))
+        channel.send(Unloadable(storable(f"{type(error).__name__}: {error}")))
         return
     log_to_stderr(installation.app)
     # Flask adds its own handler only where it finds none: let it look before ours is there.
     _ = installation.app.logger
     with capturing_logs():
-        Slot(installation, channel, Channel(side, Interrupt)).serve()
+        Slot(installation, channel, herald).serve()
 
 
 def _settle_signals() -> None:
@@ -77,27 +77,21 @@ def _take_nothing_in() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # no wrappers yet
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 class Slot:
-    """The main thread runs jobs; another tells of them, and hears when one is to stop.
+    """The main thread: runs the jobs, and records what they commit."""
 
-    The ``work`` channel is the main thread's while no job runs, and the job's for what it
-    commits; the ``side`` channel is the other thread's.
-    """
-
-    def __init__(
-        self, installation: Installation, work: Channel[Any], side: Channel[Interrupt]
-    ) -> None:
+    def __init__(self, installation: Installation, work: Channel[Any], herald: Herald) -> None:
         self._installation = installation
         self._work = work
-        self._side = side
-        self._main = threading.get_ident()
-        self._running: RunningJob | None = None
+        self._herald = herald
+        self._pid = os.getpid()
         self._target: RunningJob | None = None  # whose code a signal may break off
-        self._telling = threading.Lock()
         self._asking = threading.Lock()
+        self._asker: Claim | None = None
 
     def serve(self) -> None:
         """Run what is ordered, until the channel is closed or this process is spent."""
@@ -106,7 +100,6 @@ class Slot:
             limit_memory(settings.process_memory)
         signal.signal(signal.SIGTERM, self._break_off)
         self._traces = _traces()
-        threading.Thread(target=self._attend, name="backburner-slot", daemon=True).start()
         try:
             self._work.send(Ready())
             for left in reversed(range(settings.process_jobs)):
@@ -121,12 +114,14 @@ class Slot:
 
     def _run(self, claim: Claim, *, last: bool) -> Ended:
         running = RunningJob(claim, self._installation.files, self._commit)
-        with self._telling:
-            self._running = running
+        self._asker = claim
+        self._herald.follow(running)
         outcome = self._outcome(running)
-        with self._telling, self._asking:
-            self._running = None
-            report = running.news()
+        if os.getpid() != self._pid:
+            os._exit(0)  # a fork that the job made and left to run on: the job ends but once
+        with self._asking:
+            self._asker = None
+        report = self._herald.last_words()
         # Broken off anywhere, its code may have left anything behind, such as a lock.
         spent = last or running.interrupt is not None or _ran_out_of_memory(outcome)
         return Ended.by(outcome, report, spent or _traces() != self._traces)
@@ -157,7 +152,7 @@ class Slot:
     def _commit(self, report: Report) -> bool:
         """Called by the job's code, in any of its threads."""
         with self._sheltered(), self._asking:
-            if self._running is None or self._running.claim is not report.claim:
+            if self._asker is not report.claim:
                 return False  # a thread that outlived its job
             self._work.send(Commit(News.of(report)))
             answer = self._work.receive()
@@ -169,7 +164,7 @@ class Slot:
     @contextmanager
     def _sheltered(self) -> Iterator[None]:
         """No signal breaks off what the main thread does meanwhile."""
-        if threading.get_ident() != self._main:
+        if get_ident() != self._herald.main:
             yield
             return
         target, self._target = self._target, None
@@ -177,38 +172,6 @@ class Slot:
             yield
         finally:
             self._target = target
-
-    def _attend(self) -> None:
-        """The other thread. Without the worker there is nothing to live for."""
-        poll = select.poll()
-        poll.register(self._side.fileno(), select.POLLIN)
-        try:
-            while True:
-                self._hear_and_tell(poll)
-        finally:
-            os.killpg(0, signal.SIGKILL)
-
-    def _hear_and_tell(self, poll: select.poll) -> None:
-        try:
-            for interrupt in self._side.arrived() if poll.poll(TELL_INTERVAL * 1000) else ():
-                self._interrupt(interrupt)
-            self._tell()
-        except MemoryError:
-            return  # the job's own matter; there may be more at the next look
-
-    def _interrupt(self, interrupt: Interrupt) -> None:
-        running = self._running
-        if running is None or running.interrupt is not None:
-            return
-        if (running.claim.id, running.claim.fence) == (interrupt.id, interrupt.fence):
-            running.interrupt = INTERRUPTIONS[interrupt.how]
-            signal.pthread_kill(self._main, signal.SIGTERM)
-
-    def _tell(self) -> None:
-        with self._telling:
-            report = self._running and self._running.news()
-            if report:
-                self._side.send(News.of(report))
 
 
 def _ran_out_of_memory(outcome: Outcome) -> bool:

@@ -1,0 +1,77 @@
+"""Herald: the thread of a slot that speaks with the worker while a job runs."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from threading import get_ident
+
+from ...errors import JobCancelled, JobInterrupted, JobReleased, JobTimedOut
+from ...running import RunningJob
+from ...store.base import Report
+from .channel import Channel, Interrupt, News
+
+TELL_INTERVAL = 0.1
+INTERRUPTIONS: dict[str, type[JobInterrupted]] = {
+    kind.__name__: kind for kind in (JobCancelled, JobTimedOut, JobReleased)
+}
+
+
+class Herald:
+    """A second thread: tells the worker of the job that runs, and hears when it is to stop.
+
+    It begins before the app is loaded, which may put other things in the place of threads.
+    """
+
+    def __init__(self, side: Channel[Interrupt]) -> None:
+        self.main = get_ident()
+        self._side = side
+        self._poll = select.poll()
+        self._poll.register(side.fileno(), select.POLLIN)
+        self._telling = threading.Lock()
+        self._running: RunningJob | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._attend, name="backburner-herald", daemon=True).start()
+
+    def follow(self, running: RunningJob) -> None:
+        """Tell of this job from now on."""
+        self._running = running
+
+    def last_words(self) -> Report | None:
+        """What is new of the job and was not told; nothing more is."""
+        with self._telling:
+            running, self._running = self._running, None
+            return None if running is None else running.news()
+
+    def _attend(self) -> None:
+        """The thread. Without the worker there is nothing to live for."""
+        try:
+            while True:
+                self._hear_and_tell()
+        finally:
+            os.killpg(0, signal.SIGKILL)
+
+    def _hear_and_tell(self) -> None:
+        try:
+            for interrupt in self._side.arrived() if self._poll.poll(TELL_INTERVAL * 1000) else ():
+                self._interrupt(interrupt)
+            self._tell()
+        except MemoryError:
+            return  # the job's own matter; there may be more at the next look
+
+    def _interrupt(self, interrupt: Interrupt) -> None:
+        running = self._running
+        if running is None or running.interrupt is not None:
+            return
+        if (running.claim.id, running.claim.fence) == (interrupt.id, interrupt.fence):
+            running.interrupt = INTERRUPTIONS[interrupt.how]
+            signal.pthread_kill(self.main, signal.SIGTERM)
+
+    def _tell(self) -> None:
+        with self._telling:
+            report = None if self._running is None else self._running.news()
+            if report:
+                self._side.send(News.of(report))
