@@ -17,6 +17,13 @@ FAR_OFF = 15.0
 
 PARTS = ("events", "result", "log", "cancel")
 
+PLAIN_WORDS = {
+    "expired": "The job could not be started in time.",
+    "lost": "The job was interrupted and has been given up.",
+    "timeout": "The job took too long and was stopped.",
+}
+"""What its user reads of a job that failed with this code."""
+
 
 def job_document(
     record: JobRecord,
@@ -84,13 +91,6 @@ def fault_document(record: JobRecord, *, reveal: bool) -> dict[str, str] | None:
         return None
     shown = fault.message if fault.public or reveal else plain_words(fault, record.id)
     return {"code": fault.code, "message": shown}
-
-
-PLAIN_WORDS = {
-    "expired": "The job could not be started in time.",
-    "lost": "The job was interrupted and has been given up.",
-    "timeout": "The job took too long and was stopped.",
-}
 
 
 def plain_words(fault: Fault, id: str) -> str:
