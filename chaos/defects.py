@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flask_backburner import checkpoint, context
-from flask_backburner.engine.local import crew
+from flask_backburner.engine.local import crew, slot
 from flask_backburner.engine.local.processes import ProcessPool
 from flask_backburner.running import RunningJob
 from flask_backburner.store import line, moves, rescue, settlements
@@ -92,6 +92,11 @@ def never_killed() -> None:
     replace(ProcessPool, "_gone_astray", lambda pool, running: None)
 
 
+def children_stay() -> None:
+    """What a process job has started is not noticed when the job ends."""
+    replace(slot, "has_children", lambda: False)
+
+
 def replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
@@ -106,6 +111,7 @@ _ALL = (
     release_is_crash,
     no_fence,
     never_killed,
+    children_stay,
 )
 DEFECTS: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}
 

@@ -15,7 +15,7 @@ from support.waiting import until
 
 ROUNDS = 5
 SHORT = 1
-DEFECTS = {"never_killed": "finished"}
+DEFECTS = {"never_killed": "finished", "children_stay": "left_over"}
 SLOTS = 8
 MEMORY = 256 << 20
 STOPPING = 6.0
