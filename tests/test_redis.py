@@ -313,6 +313,23 @@ def test_a_beat_is_written_every_two_seconds_at_most(home: RedisHome, redis: Red
     assert beat_at() > first
 
 
+def test_a_worker_that_beats_hangs_by_no_limit_however_short(
+    home: RedisHome, store: RedisStore
+) -> None:
+    worker = store.join()
+    add(store, "a")
+    claim(store, worker)
+    for _ in range(12):
+        home.clock.move(BEAT_SECONDS / 2)
+        worker.beat()
+        assert store.rescue(0.1) == []
+    rescued = []
+    for _ in range(5):
+        home.clock.move(1.0)
+        rescued += store.rescue(0.1)
+    assert rescued == ["a"]
+
+
 def test_a_worker_that_was_taken_for_dead_lives_again(home: RedisHome, store: RedisStore) -> None:
     worker = store.join(2, ["default"])
     add(store, "a")

@@ -65,7 +65,7 @@ SAVED: list[tuple[tuple[str, bytes | None], ...]] = [
 ]
 # Behind the half second within which the stores spread what comes back after a crash.
 STEP = 1.0
-HANG = 3.0
+HANG = 5.0
 
 
 class Side:

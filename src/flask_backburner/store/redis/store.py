@@ -41,7 +41,7 @@ from .faults import EXPIRED, LOST, RESCUE_JITTER, SILENT
 from .fields import pairs, read_claim, read_record
 from .listing import find
 from .parcel import NULL, Parcel
-from .presence import SILENCE_SECONDS, RedisPresence, described
+from .presence import BEAT_SECONDS, SILENCE_SECONDS, RedisPresence, described
 from .roles import LEASE_SECONDS, Roles
 from .server import Server, eviction_risk
 from .space import Space, texts
@@ -58,6 +58,10 @@ MARKED_AT_ONCE = 500
 WATCH_GAP = 6.0
 WATCH_GRACE = 3.0
 """After so long a gap in which nobody looked, everybody has this long to show a beat."""
+
+
+SHORTEST_HANG = 2 * BEAT_SECONDS
+"""Who lives is not silent for longer."""
 
 
 class Tombstone(Struct, frozen=True):
@@ -374,7 +378,8 @@ class RedisStore(Store):
     def _hung(self, hang: float) -> list[str]:
         (beats,) = self._space.ask(("ZRANGE", self._space.key("workers"), 0, -1, "WITHSCORES"))
         counts = (round(float(at) * 1e6) for at in beats[1::2])
-        return self._silence.longer_than(hang, zip(texts(beats[::2]), counts, strict=True))
+        limit = max(hang, SHORTEST_HANG)
+        return self._silence.longer_than(limit, zip(texts(beats[::2]), counts, strict=True))
 
     def purge(self, limit: int, before: float | None = None) -> list[str]:
         forgotten: list[str] = []

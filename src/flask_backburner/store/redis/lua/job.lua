@@ -1,12 +1,12 @@
 -- A job is a hash; a field that is not there has its default: 0, or nothing.
-local TEXTS = {
+local FIELDS = {
     'task', 'queue', 'state', 'created_at', 'run_at', 'start_by', 'kept_until', 'worker',
     'owner', 'alias', 'external', 'deadline', 'cancel_requested', 'overdue',
-}
-local COUNTS = {
     'seq', 'priority', 'version', 'fence', 'attempt', 'retries', 'failures', 'rescues',
     'crashes', 'began', 'last_line', 'bytes',
 }
+local FIRST_COUNT = 15
+
 local job = {}
 
 function job.key(id)
@@ -14,12 +14,11 @@ function job.key(id)
 end
 
 function job.read(id)
-    local texts = call('HMGET', job.key(id), unpack(TEXTS))
-    if not texts[1] then return nil end
-    local counts = call('HMGET', job.key(id), unpack(COUNTS))
+    local values = call('HMGET', job.key(id), unpack(FIELDS))
+    if not values[1] then return nil end
     local one = {id = id}
-    for n, field in ipairs(TEXTS) do one[field] = texts[n] end
-    for n, field in ipairs(COUNTS) do one[field] = tonumber(counts[n] or 0) end
+    for n = 1, FIRST_COUNT - 1 do one[FIELDS[n]] = values[n] end
+    for n = FIRST_COUNT, #FIELDS do one[FIELDS[n]] = tonumber(values[n] or 0) end
     return one
 end
 
