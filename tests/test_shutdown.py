@@ -12,7 +12,9 @@ import pytest
 import requests
 from apps.workshop import FOLDER, add, ended, hold, mark, opened, tasks
 
+from flask_backburner.ids import new_id
 from flask_backburner.installation import Installation
+from flask_backburner.store.base import NewJob
 from support import processes
 from support.journal import Journal
 from support.latch import Latch
@@ -136,6 +138,38 @@ def test_a_worker_that_was_started_by_nohup_outlives_its_terminal(
     worker.terminate(signal.SIGHUP)
     assert ended(mark.delay(), SECONDS).result == worker.pid
     assert worker.output().count(SERVING) == 1
+
+
+def test_a_process_job_that_stops_for_nobody_is_in_line_again_only_when_its_process_has_ended(
+    shop: Installation, serve: Servers, tmp_path: Path, latch: Latch, journal: Journal
+) -> None:
+    (tmp_path / "deaf.py").write_text(
+        "import threading\n"
+        "from apps.workshop import create_app, tasks\n"
+        "from flask_backburner import current_job\n"
+        "from support.journal import note\n"
+        "from support.latch import pass_latch\n"
+        "@tasks.task(name='deaf', process=True)\n"
+        "def deaf() -> None:\n"
+        "    note('start', current_job.id)\n"
+        "    while True:\n"
+        "        try:\n"
+        "            pass_latch()\n"
+        "            threading.Event().wait()\n"
+        "        except BaseException:\n"
+        "            pass\n"
+        "app = create_app()\n"
+    )
+    shop.store.add([NewJob(new_id(), "deaf", b"{}")], 1)
+    (job,) = tasks.jobs()
+    worker = serve.worker(tmp_path, "deaf:app", "--grace", "0")
+    latch.arrived(1, SECONDS)
+    worker.terminate()
+    until(lambda: job.refresh().state == "queued", SECONDS)
+    (pid,) = journal.pids(job.id)
+    assert not processes.alive(pid)
+    assert worker.wait(SECONDS) == 1
+    assert job.record.crashes == 0
 
 
 def test_many_workers_stopped_while_they_claim_lose_nothing(

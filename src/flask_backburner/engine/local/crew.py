@@ -180,6 +180,10 @@ class Crew:
         for pool in self._pools:
             pool.let_go(claims)
 
+    def force(self) -> bool:
+        """End jobs that were told to stop, where code can be ended; whether there are any."""
+        return self._slots is not None and self._slots.force()
+
     def hand_back_waiting(self) -> list[Settlement]:
         """Take the jobs that have not begun out of the line."""
         return [entry for pool in self._pools for entry in pool.hand_back_waiting()]

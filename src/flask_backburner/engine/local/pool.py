@@ -189,6 +189,10 @@ class Pool(ABC):
     def _came_back(self, running: RunningJob) -> None:
         """A job that had gone astray has ended after all."""
 
+    def force(self) -> bool:
+        """End jobs that were told to stop, where code can be ended; whether there are any."""
+        return False
+
     @abstractmethod
     def hand_back_waiting(self) -> list[Settlement]:
         """Take the jobs that have not begun out of the line."""

@@ -88,6 +88,14 @@ class ProcessPool(Pool):
     def _came_back(self, running: RunningJob) -> None:
         """Its slot is another by now."""
 
+    def force(self) -> bool:
+        told = [
+            berth for job, berth in list(self._duty.berths.items()) if job.interrupt is not None
+        ]
+        for berth in told:
+            berth.kill()
+        return bool(told)
+
     def hand_back_waiting(self) -> list[Settlement]:
         line = self._emptied_line()
         for _ in range(line.count(None)):

@@ -28,6 +28,9 @@ SHORTEST_PAUSE = 0.001
 STORE_PAUSE = 0.5
 RELEASE_SECONDS = 0.5
 """So long running jobs may take to stop by themselves before they are handed back."""
+
+FORCED_SECONDS = 2.0
+"""So long the kernel may take to end their processes; if it takes longer they are given up."""
 WAIT_FOR_ROLE = 0.05
 THREAD_PATIENCE = 1.0
 
@@ -270,6 +273,10 @@ class Worker:
             self._bell.wait(min(REPORT_INTERVAL, deadline() - time.monotonic()))
             self._tried_turn()
 
+    def _wait_for_jobs_for(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        self._wait_for_jobs(lambda: deadline)
+
     def _resign(self) -> None:
         self._upkeep.stop(THREAD_PATIENCE)
         if self._role is not None:
@@ -279,8 +286,9 @@ class Worker:
         """Tell what still runs that it goes on elsewhere; who does not listen is given up."""
         self._releasing = True
         self._crew.interrupt_all(JobReleased)
-        release_by = time.monotonic() + RELEASE_SECONDS
-        self._wait_for_jobs(lambda: release_by)
+        self._wait_for_jobs_for(RELEASE_SECONDS)
+        if self._crew.force():
+            self._wait_for_jobs_for(FORCED_SECONDS)
         self._gather()
         self._reports += self._crew.reports(time.monotonic())
         back = self._crew.hand_back_running()
