@@ -18,7 +18,7 @@ TEST_PROGRAMS := chromium rabbitmq-server redis-server strace
 ROOT_USER := $(shell [ "$$(id -u)" = 0 ] && echo yes || echo no)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-deps lint format bench chaos clean check-python
+.PHONY: help demo test test-deps lint format bench chaos model mutants clean check-python
 
 help:  ## list what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,12 @@ bench: $(INSTALLED)  ## measure; prints a table
 
 chaos: $(INSTALLED)  ## do what may go wrong and see what it breaks; ROUNDS=1 for a short form
 	@ROUNDS="$(ROUNDS)" $(PY) -m chaos
+
+model: $(INSTALLED)  ## hold the stores against the small one; EXAMPLES=1000 for fewer
+	@MODEL_EXAMPLES="$(or $(EXAMPLES),20000)" $(PY) -m pytest tests/test_store_model.py tests/test_redis_model.py
+
+mutants: $(INSTALLED)  ## take each condition of the store away, and see whether a test notices
+	@$(PY) -m chaos.mutants
 
 clean:  ## remove environments, caches and what was built
 	@rm -rf $(VENV) $(DEMO_VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
