@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from msgspec import Struct, json
+from msgspec.structs import replace
 
 from ..record import State
 from . import line
@@ -79,14 +80,15 @@ def claim(tx: Transaction, wish: Wish, worker: str) -> tuple[Claim, ...]:
     rows.sort()
     for queue, jobs in Counter(row[5] for row in rows).items():
         tx.count(queue, State.QUEUED, State.RUNNING, jobs)
-    return tuple(Claim(*(*row[2:], _saved(tx, row[1], row[3]))) for row in rows)
+    return tuple(_with_saved(tx, seq, Claim(*values)) for _, seq, *values in rows)
 
 
-def _saved(tx: Transaction, seq: int, fence: int) -> tuple[tuple[str, bytes], ...]:
-    """What earlier attempts kept; at the first claim there were none, so nothing is asked."""
-    if fence == 1:
-        return ()
-    return tuple(tx.rows("SELECT key, data FROM saved WHERE seq = ? ORDER BY key", (seq,)))
+def _with_saved(tx: Transaction, seq: int, claim: Claim) -> Claim:
+    """The claim with what earlier attempts kept; before the first claim there were none."""
+    if claim.fence == 1:
+        return claim
+    saved = tx.rows("SELECT key, data FROM saved WHERE seq = ? ORDER BY key", (seq,))
+    return replace(claim, saved=tuple(saved)) if saved else claim
 
 
 def _wanted(connection: sqlite3.Connection, namespace: int, wish: Wish) -> list[line.Kind]:
