@@ -373,13 +373,14 @@ SURVIVING = _named(
     prints_without_end,
     hangs_at_exit,
     leaves_a_thread,
-    leaves_a_child,
-    leaves_a_daemon,
     leaves_an_alarm,
     leaves_signals_blocked,
     leaves_its_streams_elsewhere,
     tells_itself_to_end,
     returns_twice,
     stops_its_parent_and_is_done,
+    # The last ones: after them no monster ends the process that they have run in.
+    leaves_a_child,
+    leaves_a_daemon,
 )
 MONSTERS = OUTLASTING | DYING | FAILING | SURVIVING
