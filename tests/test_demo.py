@@ -13,11 +13,13 @@ import pytest
 import requests
 from playwright.sync_api import Page
 
+from support.engines import EVERY, Engine
 from support.latch import Latch
 from support.servers import Served, Servers
 from support.waiting import until
 
 ROOT = Path(__file__).parents[1]
+everywhere = pytest.mark.parametrize("engine_kind", EVERY, indirect=True)
 
 LATCHED = """
 from demo.app import create_app
@@ -58,15 +60,18 @@ def instance(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def demo(serve: Servers, instance: Path) -> Served:
+def demo(serve: Servers, engine: Engine, instance: Path) -> Served:
     """The demo as ``make demo`` serves it."""
-    server = serve.run(ROOT, "-m", "demo", env={"DEMO_INSTANCE": str(instance)})
-    return server.ready(Served.refuses_nonsense)
+    env = {"DEMO_INSTANCE": str(instance)}
+    server = serve.run(ROOT, "-m", "demo", env=env).ready(Served.refuses_nonsense)
+    engine.worker(serve, ROOT, "demo.app:create_app", "-c", "2", env=env)
+    return server
 
 
 @pytest.fixture
 def held_demo(
     serve: Servers,
+    engine: Engine,
     tmp_path: Path,
     instance: Path,
     latch: Latch,
@@ -74,7 +79,10 @@ def held_demo(
 ) -> Served:
     """The demo, but every 2 000 rows a job waits at the latch."""
     (tmp_path / "held_demo.py").write_text(LATCHED)
-    return serve_app(serve, "held_demo:app", instance, monkeypatch)
+    server = serve_app(serve, "held_demo:app", instance, monkeypatch)
+    env = {"DEMO_INSTANCE": str(instance)}
+    engine.worker(serve, serve.folder, "held_demo:app", "-c", "2", env=env)
+    return server
 
 
 def serve_app(serve: Servers, app: str, instance: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
@@ -111,6 +119,7 @@ def fraction(page: Page) -> float:
     return float(page.locator("progress.backburner-bar").first.evaluate("bar => bar.value"))
 
 
+@everywhere
 def test_the_shipped_csv_goes_from_one_click_to_its_summary(demo: Served, page: Page) -> None:
     page.goto(demo.url)
     page.click("text=Use the time zones")
@@ -165,6 +174,7 @@ def test_a_file_without_a_header_fails_in_words_for_its_user(
     assert page.inner_text("h1") == "<b>bold & évil.csv"
 
 
+@everywhere
 def test_the_bar_moves_with_the_rows_and_survives_a_reload(
     held_demo: Served, page: Page, latch: Latch, orders: Path
 ) -> None:
@@ -183,6 +193,7 @@ def test_the_bar_moves_with_the_rows_and_survives_a_reload(
     shows(page, "Most frequent values")
 
 
+@everywhere
 def test_a_cancelled_report_leaves_no_database_and_can_be_started_again(
     held_demo: Served, page: Page, latch: Latch, orders: Path, instance: Path
 ) -> None:

@@ -18,22 +18,30 @@ import pytest
 import requests
 from playwright.sync_api import Page
 
+from support.engines import EVERY, Engine
 from support.servers import Served, Servers
 from support.waiting import until
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 Run = Callable[..., Served]
+everywhere = pytest.mark.parametrize("engine_kind", EVERY, indirect=True)
 
 
 @pytest.fixture
-def begin(serve: Servers, tmp_path: Path) -> Run:
-    """Start an example as its first lines say, from a copy whose jobs end with the test."""
+def begin(serve: Servers, engine: Engine, tmp_path: Path) -> Run:
+    """Start an example as its first lines say, from a copy whose jobs end with the test.
+
+    With a worker of Celery's where the environment leads to one.
+    """
 
     def begin(name: str, **env: str) -> Served:
         folder = tmp_path / "examples"
         folder.mkdir()
         shutil.copy(EXAMPLES / name, folder)
-        return serve.run(tmp_path, f"examples/{name}", env=env)
+        served = serve.run(tmp_path, f"examples/{name}", env=env)
+        known = {"PORT": str(served.port), **env}
+        engine.worker(serve, tmp_path, f"examples/{name}", "-c", "2", env=known)
+        return served
 
     return begin
 
@@ -66,6 +74,7 @@ def test_every_example_is_listed_and_tested() -> None:
     assert [name for name in names if not re.search(rf'(run|begin)\("{name}"', tests)] == []
 
 
+@everywhere
 def test_a_status_is_asked_until_it_is_done(run: Run) -> None:
     server = run("status_monitoring.py")
     started = requests.post(f"{server.url}/primes/300000")
@@ -89,6 +98,7 @@ def test_a_status_is_asked_until_it_is_done(run: Run) -> None:
     assert requests.get(f"{server.url}/status/unknown").status_code == 404
 
 
+@everywhere
 def test_a_view_answers_at_once_and_the_work_follows(run: Run) -> None:
     server = run("call_async.py")
     ordered = requests.post(f"{server.url}/stamps", data={"text": "hello"})
@@ -110,6 +120,7 @@ def test_an_example_runs_its_jobs_in_a_process_beside_the_web_process(run: Run) 
     assert "BACKBURNER_APP" not in server.output()
 
 
+@everywhere
 def test_quick_work_is_answered_directly_and_long_work_goes_on(run: Run) -> None:
     server = run("quick_or_long.py")
     requests.post(f"{server.url}/factors/2")  # the first one also waits for the worker's start
@@ -123,6 +134,7 @@ def test_quick_work_is_answered_directly_and_long_work_goes_on(run: Run) -> None
     assert done["result"] == [10_000_019, 10_000_079]
 
 
+@everywhere
 def test_a_button_starts_a_bar_that_ends_in_the_result(run: Run, page: Page) -> None:
     server = run("progress_page.py")
     page.goto(server.url)
@@ -146,6 +158,7 @@ def test_a_button_starts_a_bar_that_says_why_it_failed(run: Run, page: Page) -> 
     assert "0 digits cannot be had; ask for 1 to 20,000." in page.inner_text("[role=alert]")
 
 
+@everywhere
 def test_a_bar_can_be_cancelled(run: Run, page: Page) -> None:
     server = run("progress_page.py")
     page.goto(server.url)
@@ -170,6 +183,7 @@ def finished(address: str, deadline: float = 30) -> dict[str, object]:
 # Trying again
 
 
+@everywhere
 def test_a_service_that_is_not_there_is_asked_again(run: Run) -> None:
     server = run("retries.py")
     started = requests.post(f"{server.url}/rates/EUR")
@@ -206,6 +220,7 @@ def rows_in(file: Path) -> list[str]:
 # Submit
 
 
+@everywhere
 def test_an_ordinary_function_is_submitted(run: Run) -> None:
     server = run("submit.py")
     started = requests.post(f"{server.url}/chains/100000")
@@ -217,6 +232,7 @@ def test_an_ordinary_function_is_submitted(run: Run) -> None:
 # Work done elsewhere
 
 
+@everywhere
 def test_statuses_come_back_from_the_threads_of_several_processes(begin: Run) -> None:
     example = begin("thread_safe_status.py")
     assert example.wait(60) == 0
@@ -262,6 +278,7 @@ def test_a_task_is_created_updated_completed_and_forgotten(serve: Servers, tmp_p
 REMINDER = {"to": "you@example.org", "text": "Time for tea"}
 
 
+@everywhere
 def test_a_message_leaves_a_minute_later_unless_it_is_cancelled(run: Run) -> None:
     server = run("email_later.py")
     asked = requests.post(f"{server.url}/messages", data=REMINDER)
@@ -318,6 +335,7 @@ def post_office() -> Iterator[tuple[int, list[bytes]]]:
             thread.join()
 
 
+@everywhere
 def test_a_message_goes_to_the_mail_server_if_there_is_one(run: Run) -> None:
     with post_office() as (port, messages):
         env = {"FLASK_DELAY": "0", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": str(port)}
@@ -331,6 +349,7 @@ def test_a_message_goes_to_the_mail_server_if_there_is_one(run: Run) -> None:
 # Pages
 
 
+@everywhere
 def test_a_slow_view_shows_progress_and_then_its_own_page(
     run: Run, page: Page, tmp_path: Path
 ) -> None:
@@ -368,6 +387,7 @@ def compare(page: Page, server: Served, **fields: str | Path) -> None:
         page.click("button")
 
 
+@everywhere
 def test_twenty_bars_share_a_connection(run: Run, page: Page) -> None:
     server = run("many_bars.py")
     asked: list[str] = []
@@ -387,6 +407,7 @@ def test_twenty_bars_share_a_connection(run: Run, page: Page) -> None:
     }
 
 
+@everywhere
 def test_a_fragment_is_replaced_until_its_job_is_done(run: Run, page: Page) -> None:
     server = run("htmx.py")
     answers: list[int] = []

@@ -25,13 +25,15 @@ class Engine:
     name: str = EMBEDDED
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def fresh(self) -> Engine:
-        """The same with a namespace that nobody else has."""
+    def fresh(self, folder: Path) -> Engine:
+        """The same with a namespace that nobody else has, and a folder that all can reach."""
         if self.name == EMBEDDED:
             return self
-        return Engine(
-            self.name, {**self.env, "FLASK_BACKBURNER_NAME": f"test-{secrets.token_hex(6)}"}
-        )
+        own = {
+            "FLASK_BACKBURNER_NAME": f"test-{secrets.token_hex(6)}",
+            "FLASK_BACKBURNER_FILES": str(folder / "files"),
+        }
+        return Engine(self.name, {**self.env, **own})
 
     def worker(
         self,
