@@ -17,7 +17,7 @@ from flask_backburner.store import sqlite
 from flask_backburner.store.base import Claim, Report, Settlement
 from flask_backburner.store.claims import READY_AT_ONCE
 from support.programs import running, said
-from support.stores import KEEPING, SQLiteHome, add, claim, job, settle
+from support.stores import KEEPING, NOON, SQLiteHome, add, claim, job, settle
 
 FIRST_OPEN = """
 import sys
@@ -74,6 +74,28 @@ def test_namespaces_on_one_file_never_see_each_other(tmp_path: Path, home: SQLit
     other_home.clock.move(1e9)
     assert other.purge(10) == []
     assert store.get("ours").state is State.SUCCEEDED
+    other_home.close()
+
+
+def test_pauses_expiry_and_ids_of_ones_own_are_those_of_a_namespace(
+    tmp_path: Path, home: SQLiteHome
+) -> None:
+    store = home.store()
+    other_home = SQLiteHome(tmp_path, "other")
+    other = other_home.store()
+    for each in (store, other):
+        add(each, f"job of {each is store}", alias="order-1", start_by=NOON + 10)
+    store.pause("default", True)
+    assert (store.paused(), other.paused()) == ({"default"}, frozenset())
+    assert (store.named("order-1"), other.named("order-1")) == ("job of True", "job of False")
+    assert claim(store, store.join()) == []
+    assert [each.id for each in claim(other, other.join())] == ["job of False"]
+    other_home.clock.move(10)
+    assert other.rescue() == []
+    with pytest.raises(LookupError):
+        other.retry("job of True")
+    home.clock.move(10)
+    assert store.rescue() == ["job of True"]
     other_home.close()
 
 
