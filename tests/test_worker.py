@@ -23,6 +23,7 @@ from apps.workshop import (
     opened,
     steps,
     stubborn,
+    tarry,
     tasks,
 )
 
@@ -366,6 +367,20 @@ def test_a_lost_store_is_waited_for_and_nothing_is_lost(
     assert (ended(running).state, running.attempt, running.record.crashes) == ("succeeded", 1, 0)
     assert (ended(waiting).state, waiting.attempt) == ("succeeded", 1)
     assert caplog.text.count("The worker waits for its store") < 4
+
+
+def test_a_job_is_told_that_its_time_is_up_while_the_store_is_away(
+    at_work: ThreadsWorker, journal: Journal
+) -> None:
+    folder = Path(os.environ[FOLDER])
+    job = tarry.delay()
+    until(lambda: journal.started() == {job.id})
+    _taken_away(folder)
+    until(lambda: journal.ended() == {job.id}, 30.0)
+    _brought_back(folder)
+    fault = ended(job).error
+    assert fault is not None
+    assert fault.code == "timeout"
 
 
 def test_a_worker_goes_on_with_a_new_file_when_its_own_was_deleted(

@@ -85,6 +85,16 @@ def hold(name: str = "latch") -> int:
     return os.getpid()
 
 
+@tasks.task(timeout=1.0)
+def tarry() -> None:
+    """Go on until it is told to stop."""
+    note("start", current_job.id, current_job.attempt)
+    try:
+        until(lambda: current_job.progress(1), 60.0)
+    finally:
+        note("end", current_job.id, current_job.attempt)
+
+
 @tasks.task
 def mark(word: str = "") -> int:
     note("mark", current_job.id)
