@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "flask_backburner"
 
 CONTRACT = ["tests/contract", "-k", "sqlite or memory"]
-OF_SQLITE = ["tests/test_liveness.py", "tests/test_retention.py", "tests/test_diagnosis.py"]
+OF_SQLITE = [f"tests/test_{noun}.py" for noun in ("sqlite", "liveness", "retention", "diagnosis")]
 OF_UPKEEP = ["tests/test_upkeep.py"]
 MODEL = ["tests/test_store_model.py"]
 """What takes longest comes last."""

@@ -49,6 +49,18 @@ def test_a_job_that_waited_for_its_time_stands_where_it_was_added(
     assert [each.id for each in claim(store, worker)] == ["a", "b"]
 
 
+def test_a_job_whose_time_has_not_come_is_not_claimed_beside_others(
+    store: Store, worker: Presence, clock: FakeClock
+) -> None:
+    add(store, "later", run_at=NOON + 10, priority=9)
+    add(store, "soon", run_at=NOON + 5)
+    add(store, "now")
+    assert [each.id for each in claim(store, worker)] == ["now"]
+    clock.move(5)
+    assert [each.id for each in claim(store, worker)] == ["soon"]
+    assert claim(store, worker) == []
+
+
 def test_no_more_than_the_room_is_claimed(store: Store, worker: Presence) -> None:
     add(store, "a", "b", "c")
     assert claim(store, worker, 0) == []
