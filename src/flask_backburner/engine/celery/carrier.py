@@ -239,7 +239,8 @@ class Carrier:
         """Record what is left, and give up the place among the living. Repeatable."""
         self._ending.set()
         self._busy.set()
-        self._thread.join(STORE_PATIENCE)
+        if threading.current_thread() is not self._thread:  # it may end the process itself
+            self._thread.join(STORE_PATIENCE)
         with self._turning:
             self._tried_turn(0)
         self._leave()
