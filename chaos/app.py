@@ -36,9 +36,10 @@ def attempt() -> Iterator[int]:
 def nap(seconds: float) -> int:
     """Sleep, and say so half-way."""
     with attempt() as fence:
-        time.sleep(seconds / 2)
-        current_job.progress(1, 2)
-        time.sleep(seconds / 2)
+        if seconds:
+            time.sleep(seconds / 2)
+            current_job.progress(1, 2)
+            time.sleep(seconds / 2)
         return fence
 
 

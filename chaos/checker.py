@@ -34,13 +34,15 @@ class Evidence:
     """What is known after a scenario.
 
     ``endings`` says of tasks how their jobs are to end: ``succeeded``, ``cancelled`` or the code
-    of their failure; those of other tasks are to succeed.
+    of their failure; those of other tasks are to succeed. Each process had so many ``threads``
+    for jobs.
     """
 
     entries: list[Entry]
     attempts: list[Attempt]
     jobs: Mapping[str, Row]
     endings: Mapping[str, str]
+    threads: int
 
     @cached_property
     def acknowledged(self) -> Counter[str]:
@@ -117,28 +119,24 @@ def blame(seen: Evidence) -> Iterator[str]:
     """A crash counts only for jobs that had started in a process that died.
 
     A process that dies between the note of a start and the job's first line has begun nothing
-    that the journal knows of: for each death as many are forgiven as could run there besides.
+    that the journal knows of: for each death as many are forgiven as it had threads besides.
     """
-    blamed = forgiven = 0
+    blamed = 0
     for job in seen.jobs.values():
         died = sum(attempt.process in seen.killed for attempt in seen.tried.get(job.id, ()))
         blamed += max(0, job.crashes - died)
-    for process, most in _most_at_once(seen).items():
-        if process in seen.killed:
-            open_at_death = sum(
-                not attempt.ended for attempt in seen.attempts if attempt.process == process
-            )
-            forgiven += most - open_at_death
+    open_at_death = Counter(
+        {each.process: 0 for each in seen.attempts if each.process in seen.killed}
+    )
+    open_at_death.update(
+        each.process for each in seen.attempts if each.process in seen.killed and not each.ended
+    )
+    forgiven = sum(max(0, seen.threads - running) for running in open_at_death.values())
     if blamed > forgiven:
-        yield f"{blamed} crashes are of jobs that had not begun where a process died"
-
-
-def _most_at_once(seen: Evidence) -> dict[str, int]:
-    """How many attempts each process had open at one time, at most."""
-    most: dict[str, int] = defaultdict(int)
-    for entry, beside in _beside(seen.entries):
-        most[entry.process] = max(most[entry.process], len(beside) + 1)
-    return most
+        yield (
+            f"{blamed} crashes are of jobs that had not begun where a process died, "
+            f"and {forgiven} can have been about to"
+        )
 
 
 def _beside(entries: Iterable[Entry]) -> Iterator[tuple[Entry, set[tuple[str, int]]]]:

@@ -8,6 +8,7 @@ from typing import Any
 from flask_backburner import checkpoint, context
 from flask_backburner.engine.local import crew, slot
 from flask_backburner.engine.local.processes import ProcessPool
+from flask_backburner.engine.local.threads import ThreadPool
 from flask_backburner.running import RunningJob
 from flask_backburner.store import line, moves, rescue, settlements
 from flask_backburner.store.base import Claim
@@ -31,7 +32,7 @@ def no_rescue() -> None:
 
 
 def claimed_is_started() -> None:
-    """A job counts as started as soon as it is claimed."""
+    """Jobs count as started as soon as they are claimed, and many are claimed ahead."""
     hold = FilePresence.hold
 
     def hold_as_started(presence: FilePresence, claims: tuple[Claim, ...]) -> None:
@@ -40,6 +41,7 @@ def claimed_is_started() -> None:
             presence.started(claim)
 
     replace(FilePresence, "hold", hold_as_started)
+    replace(ThreadPool, "_judge_speed", lambda pool, finished: setattr(pool, "_ahead", 60))
 
 
 def not_alone() -> None:

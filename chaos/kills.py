@@ -12,7 +12,7 @@ SHORT = 1
 DEFECTS = {"delete_on_pop": "kept", "no_rescue": "finished"}
 JOBS = 80
 SECONDS = 0.05
-SLOTS = 4
+THREADS = 4
 LIFE = 2.5
 WORK = 0.6
 """So many seconds before its death a worker is given its jobs, lest it be done with them."""
@@ -23,28 +23,29 @@ def play(scene: Scene, rounds: int) -> None:
 
     It may take as long as the remaining work needs, and two seconds.
     """
+    scene.threads = THREADS
     scene.start("nap", SECONDS, jobs=0)  # loading the app takes the client a moment
     for _ in range(rounds):
         _one_life(scene)
-    worker = scene.serving(scene.worker("--threads", str(SLOTS)))
+    worker = scene.serving(scene.worker("--threads", str(THREADS)))
     left = len(scene.ledger.unfinished())
-    took = scene.all_end(within=left * SECONDS / SLOTS)
+    took = scene.all_end(within=left * SECONDS / THREADS)
     again = sum(job.crashes for job in scene.ledger.jobs().values())
     scene.check_hits()
     scene.tell(worker)
     assert worker.wait() == 0, worker.output()
     scene.done = (
-        f"{rounds * JOBS} jobs of {SECONDS * 1000:.0f} ms in {SLOTS} threads; {rounds} kills, "
+        f"{rounds * JOBS} jobs of {SECONDS * 1000:.0f} ms in {THREADS} threads; {rounds} kills, "
         f"{sum(scene.hits)} hit running jobs"
     )
     scene.found = (
         f"{len(scene.ledger.unfinished())} not finished; {again} ran again; the last {left} took "
-        f"{took:.1f} s, their work {left * SECONDS / SLOTS:.1f} s"
+        f"{took:.1f} s, their work {left * SECONDS / THREADS:.1f} s"
     )
 
 
 def _one_life(scene: Scene) -> None:
-    worker = scene.serving(scene.worker("--threads", str(SLOTS)))
+    worker = scene.serving(scene.worker("--threads", str(THREADS)))
     born_at = time.monotonic()
     _sleep_until(born_at + LIFE - WORK)
     scene.start("nap", SECONDS, jobs=JOBS)

@@ -13,8 +13,8 @@ from support.waiting import until
 ROUNDS = 200
 SHORT = 3
 DEFECTS = {"claimed_is_started": "blame", "not_alone": "alone"}
-TINY = 300
-"""Run before, so that the worker takes jobs ahead of its threads."""
+TINY = 150
+"""Run before and as many after, so that the worker takes jobs ahead of its threads."""
 CROWD = 16
 COMPANY = 12
 """Run beside the poison each time that it comes back: from then on it is to have none."""
@@ -28,7 +28,7 @@ WAYS = ("kill", "exit")
 
 def play(scene: Scene, rounds: int) -> None:
     """Play round after round with the same store; who runs the worker starts it again each time."""
-    scene.endings = {"poison": "lost"}
+    scene.endings, scene.threads = {"poison": "lost"}, THREADS
     worker = _started(scene)
     for number in range(rounds):
         _start_round(scene, WAYS[number % 2])
@@ -40,7 +40,7 @@ def play(scene: Scene, rounds: int) -> None:
     innocents = CROWD + RETURNS * COMPANY
     scene.done = (
         f"{rounds} rounds of one poison among {innocents} jobs in {THREADS} threads, "
-        f"behind {TINY} others"
+        f"in a crowd of {2 * TINY}"
     )
     scene.found = (
         f"{len(poisons)} poisons lost; {len(lost) - len(poisons)} innocents lost, "
@@ -50,6 +50,35 @@ def play(scene: Scene, rounds: int) -> None:
 
 def _started(scene: Scene) -> Served:
     return scene.worker("--threads", str(THREADS))
+
+
+def _kept_up(scene: Scene, worker: Served) -> Served:
+    """Start the worker again whenever it dies, until all jobs are over; the last one."""
+    deaths = 0
+    while _over(scene, worker) == "worker":
+        deaths += 1
+        if deaths <= RETURNS:
+            scene.start("nap", COMPANY_SECONDS, jobs=COMPANY)
+        worker = _started(scene)
+    return worker
+
+
+def _over(scene: Scene, worker: Served) -> str:
+    """What ends first: all the jobs or the worker."""
+
+    def ended() -> str:
+        if not scene.ledger.unfinished():
+            return "jobs"
+        return "" if worker.running() else "worker"
+
+    return until(ended, PATIENCE, worker.output)
+
+
+def _start_round(scene: Scene, way: str) -> None:
+    before, at = random.randrange(CROWD), time.time() + TOGETHER
+    scene.start("nap", 0.0, jobs=TINY + before, at=at)
+    scene.start("poison", way, at=at)
+    scene.start("nap", 0.0, jobs=CROWD - before + TINY, at=at)
 
 
 def _kept_up(scene: Scene, worker: Served) -> Served:

@@ -18,6 +18,7 @@ STEPS = ("prepare", "conclude")
 
 def play(scene: Scene, rounds: int) -> None:
     """Kill so many jobs three times each: twice with their worker, once only their own process."""
+    scene.threads = 1
     latches = [scene.latch(f"item-{item}") for item in HELD]
     for number in range(1, rounds + 1):
         scene.start("crawl", ITEMS, list(HELD))

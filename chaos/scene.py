@@ -38,13 +38,15 @@ class Scene:
     """Where one scenario plays.
 
     ``slack`` seconds more than is promised may be taken by what is timed. A scenario says in
-    ``done`` and ``found`` what it did and saw, and in ``endings`` which jobs are not to succeed.
+    ``done`` and ``found`` what it did and saw, in ``endings`` which jobs are not to succeed, and
+    in ``threads`` how many jobs a process may run at a time.
     """
 
     def __init__(self, slack: float) -> None:
         self.slack = slack
         self.done = self.found = ""
         self.endings: dict[str, str] = {}
+        self.threads = 4
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self.journal = Journal(self.folder / "journal")
         os.environ[JOURNAL] = str(self.journal.path)
@@ -205,7 +207,11 @@ class Scene:
 
     def _judged(self) -> list[Breach]:
         evidence = Evidence(
-            self.journal.entries(), self.journal.attempts(), self.ledger.jobs(), self.endings
+            self.journal.entries(),
+            self.journal.attempts(),
+            self.ledger.jobs(),
+            self.endings,
+            self.threads,
         )
         if not evidence.jobs:
             return [Breach("kept", "there is no job at all")]
