@@ -39,12 +39,18 @@ class Yard:
             self.said.append(f"{word} begins")
             self.said.append(f"{word} ends")
 
+        @site.tasks.task(name="later")
+        async def later(word: str) -> None:
+            self.said.append(f"{word} later")
+
         self.hold: Task[[], None] = hold
         self.quick: Task[[str], None] = quick
 
-    def suspect(self) -> Job[Any]:
+        self.later: Task[[str], Any] = later
+
+    def suspect(self, task: Task[[str], Any] | None = None) -> Job[Any]:
         """A job whose process has died twice."""
-        job = self.quick.delay("suspect")
+        job = (task or self.quick).delay("suspect")
         presence = self.store.join()
         for _ in range(SUSPICIOUS):
             turn = until(lambda: self._turn(presence), PATIENCE)
@@ -54,7 +60,7 @@ class Yard:
         return job.refresh()
 
     def _turn(self, presence: Any) -> Any:
-        turn = self.store.turn(presence, room=1, tasks=["quick"])
+        turn = self.store.turn(presence, room=1, tasks=["quick", "later"])
         return turn if turn.claimed else None
 
 
@@ -91,6 +97,13 @@ def test_an_idle_worker_runs_it_soon(yard: Yard) -> None:
         until_state(suspect, "succeeded")
         until_state(yard.quick.delay("other"), "succeeded")
     assert yard.said == ["suspect begins", "suspect ends", "other begins", "other ends"]
+
+
+def test_an_async_one_runs_alone_in_a_thread(yard: Yard) -> None:
+    suspect = yard.suspect(yard.later)
+    with yard.site.working():
+        until_state(suspect, "succeeded")
+    assert yard.said == ["suspect later"]
 
 
 def test_a_burst_does_not_forget_it(yard: Yard) -> None:
