@@ -193,7 +193,6 @@ def test_the_bar_moves_with_the_rows_and_survives_a_reload(
     shows(page, "Most frequent values")
 
 
-@everywhere
 def test_a_cancelled_report_leaves_no_database_and_can_be_started_again(
     held_demo: Served, page: Page, latch: Latch, orders: Path, instance: Path
 ) -> None:
