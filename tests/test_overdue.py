@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from flask_backburner.files import FileFolder
 from flask_backburner.record import Outcome, Succeeded
 from flask_backburner.running import Bound, RunningJob
 from flask_backburner.store.base import Claim, Report
+from flask_backburner.store.gate import Gate
 from support.apps import Site, site_in, until_state
 from support.waiting import until
 
@@ -222,6 +225,36 @@ def test_a_job_beyond_its_timeout_fails_at_its_next_progress_call(site: Site) ->
         until_state(job, "failed")
     assert job.error is not None
     assert (job.error.code, job.attempt) == ("timeout", 1)
+
+
+def test_a_time_is_up_also_while_nothing_can_be_written(site: Site) -> None:
+    told = threading.Event()
+
+    @site.tasks.task(name="busy", timeout=1.0)
+    def busy() -> None:
+        count = itertools.count()
+        try:
+            until(lambda: current_job.progress(next(count)), PATIENCE)
+        finally:
+            told.set()
+
+    job = busy.delay()
+    with site.working():
+        until(lambda: job.refresh().progress.current, PATIENCE)
+        with shut_out(site):
+            assert told.wait(PATIENCE)
+        until_state(job, "failed")
+    assert job.error is not None
+    assert job.error.code == "timeout"
+
+
+@contextmanager
+def shut_out(site: Site) -> Iterator[None]:
+    """Keep all writers from the site's store."""
+    gate = Gate(site.tasks.installation(site.app).settings.path + ".gate")
+    with gate.held():
+        yield
+    gate.close()
 
 
 def test_a_timeout_counts_as_a_failure_and_is_retried(site: Site) -> None:

@@ -10,7 +10,8 @@ import pytest
 import requests
 from apps import quarry
 
-from flask_backburner import Job
+from flask_backburner import BackburnerError, Job
+from flask_backburner.engine.local import engine
 from flask_backburner.installation import Installation
 from flask_backburner.record import SUSPICIOUS, Crashed
 from flask_backburner.store.base import Settlement, Turn
@@ -58,6 +59,26 @@ def test_what_a_job_prints_goes_where_its_worker_prints(
     worker = start_worker("--burst")
     assert worker.wait(SECONDS) == 0
     assert "a stone!\n" in worker.output()
+
+
+def test_a_process_job_starts_other_jobs(
+    site: Installation, start_worker: Callable[..., Served]
+) -> None:
+    job = quarry.pass_on.delay(1, 2)
+    worker = start_worker()
+    other = quarry.tasks.job(ended(job, worker).result)
+    assert ended(other, worker).result == 3
+
+
+def test_a_system_that_cannot_fork_refuses_them_when_they_are_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(quarry.FOLDER, str(tmp_path))
+    monkeypatch.setattr(engine, "CAN_FORK", False)
+    app = quarry.create_app(BACKBURNER_WORKER="threads")
+    with app.app_context(), pytest.raises(BackburnerError, match="Leave process=True out"):
+        quarry.pid.delay()
+    quarry.tasks.installation(app).close()
 
 
 def test_a_job_beyond_its_timeout_has_failed(start_worker: Callable[..., Served]) -> None:
@@ -120,9 +141,8 @@ def test_a_worker_that_is_told_to_stop_releases_its_jobs_and_leaves_no_process(
     assert (job.refresh().state, job.record.crashes, job.record.failures) == ("queued", 0, 0)
 
 
-def test_a_job_that_crashed_twice_in_a_thread_has_a_process_of_its_own(
-    site: Installation, start_worker: Callable[..., Served]
-) -> None:
+def suspect(site: Installation) -> Job[int]:
+    """A job for a thread that has crashed twice."""
     job = quarry.pid_in_thread.delay()
     presence = site.store.join()
 
@@ -134,8 +154,29 @@ def test_a_job_that_crashed_twice_in_a_thread_has_a_process_of_its_own(
         (claim,) = until(claimed, SECONDS).claimed
         site.store.turn(presence, settled=[Settlement(claim, Crashed())])
     presence.leave()
+    return job
+
+
+def test_a_job_that_crashed_twice_in_a_thread_has_a_process_of_its_own(
+    site: Installation, start_worker: Callable[..., Served]
+) -> None:
+    job = suspect(site)
     worker = start_worker()
     assert ended(job, worker).result not in (worker.pid, None)
+
+
+def test_it_does_not_wait_until_no_process_job_is_left(
+    site: Installation, start_worker: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASK_BACKBURNER_PROCESSES", "1")
+    job = suspect(site)
+    until(lambda: site.store.now() > job.refresh().run_at.timestamp(), SECONDS)
+    others = quarry.add.map([(1, number) for number in range(10)])
+    assert start_worker("--burst").wait(SECONDS) == 0
+    first, last = (each.refresh().finished_at for each in (job, others[-1]))
+    assert first is not None
+    assert last is not None
+    assert first < last
 
 
 def test_a_web_server_runs_them_in_its_embedded_worker(

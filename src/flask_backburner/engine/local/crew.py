@@ -85,15 +85,21 @@ class Crew:
         if self._secluded:
             yield Offer(0)
             return
+        yield Offer(self.threads.room, self._tasks[self.threads])
+        yield from self._offer_to_suspects(eager=eager)
         for pool, tasks in self._tasks.items():
-            if pool is self.threads or pool.room:
+            if pool is not self.threads and pool.room and not self._secluded:
                 yield Offer(pool.room, tasks)
+
+    def _offer_to_suspects(self, *, eager: bool) -> Iterator[Offer]:
+        """Before the slots are given to others, who might never leave one free."""
         now = time.monotonic()
-        if eager or now - self._asked_at >= SUSPECTS_INTERVAL:
+        if not eager and now - self._asked_at < SUSPECTS_INTERVAL:
+            return
+        room = self._room_for_suspects(now)
+        if room:
             self._asked_at = now
-            room = self._room_for_suspects(now)
-            if room:
-                yield Offer(room, [task for some in self._tasks.values() for task in some], True)
+            yield Offer(room, [task for some in self._tasks.values() for task in some], True)
 
     def _sort_tasks(self) -> None:
         """The tasks of each pool; of a pool that needs none there is no word."""
@@ -118,7 +124,8 @@ class Crew:
     def _room_for_suspects(self, now: float) -> int:
         if self._slots is not None:
             return self._slots.room
-        return 1 if not self.held or now - self._calm_at > BUSY_SECONDS else 0
+        calm = not self.held or now - self._calm_at > BUSY_SECONDS
+        return int(calm and not self._secluded)
 
     def take(self, claims: Collection[Claim]) -> None:
         """Run these jobs, each where it belongs."""
@@ -157,13 +164,13 @@ class Crew:
         self._see_to_quarantine()
         return settled, reports
 
-    def reports(self, now: float) -> list[Report]:
-        """What is new of the jobs that run; those whose time is up are told to stop."""
-        reports = []
-        for pool in self._pools:
-            reports += pool.reports()
-            reports += pool.enforce(now)
-        return reports
+    def reports(self) -> list[Report]:
+        """What is new of the jobs that run."""
+        return [report for pool in self._pools for report in pool.reports()]
+
+    def enforce(self, now: float) -> list[Report]:
+        """Tell the jobs whose time is up to stop, and report those that were told in vain."""
+        return [report for pool in self._pools for report in pool.enforce(now)]
 
     def interrupt(self, ids: Collection[str], how: type[JobInterrupted]) -> None:
         """Tell these jobs to stop."""

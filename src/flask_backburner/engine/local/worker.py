@@ -209,10 +209,12 @@ class Worker:
         if self._releasing:
             self._handed_back += sum(entry.outcome == Released() for entry in settled)
         now = time.monotonic()
-        # While older news cannot be recorded the jobs keep theirs: the newest of each.
-        if now - self._reported_at >= REPORT_INTERVAL and not self._reports:
+        if now - self._reported_at >= REPORT_INTERVAL:
             self._reported_at = now
-            self._reports += self._crew.reports(now)
+            if not self._reports:
+                # While older news cannot be recorded the jobs keep theirs: the newest of each.
+                self._reports += self._crew.reports()
+            self._reports += self._crew.enforce(now)
         self._reports += last_words
 
     def _rest(self) -> None:
@@ -290,7 +292,7 @@ class Worker:
         if self._crew.force():
             self._wait_for_jobs_for(FORCED_SECONDS)
         self._gather()
-        self._reports += self._crew.reports(time.monotonic())
+        self._reports += self._crew.reports()
         back = self._crew.hand_back_running()
         self._settled += back
         self._handed_back += len(back)
