@@ -148,3 +148,9 @@ def leave_fork() -> int:
     if not pid:
         signal.pause()
     return pid
+
+
+@tasks.task(process=True)
+def pass_on(left: int, right: int) -> str:
+    """Leaves the work to another job."""
+    return add.delay(left, right).id

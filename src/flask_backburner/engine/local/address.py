@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import weakref
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -41,12 +42,22 @@ def command_line_address() -> str | None:
     return next((file for file in ("wsgi.py", "app.py") if os.path.exists(file)), None)
 
 
+_led_to: weakref.WeakKeyDictionary[Flask, Address] = weakref.WeakKeyDictionary()
+
+
+def note_address(app: Flask, address: Address) -> None:
+    """Remember that the address has led this process to the app."""
+    _led_to[app] = address
+
+
 def find_address(app: Flask, told: str | None) -> Address | None:
     """The app's import string; ``told`` is what configuration or command line say.
 
     To be asked in a request, because the server's own knowledge is in the calls that lead to
     it.
     """
+    if app in _led_to:
+        return _led_to[app]
     if told:
         return Address(told, told=True)
     served = _of_gunicorn()

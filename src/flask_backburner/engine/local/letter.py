@@ -16,7 +16,7 @@ from flask.logging import default_handler
 from ...errors import BackburnerError
 from ...installation import Installation
 from ...signals import app_loaded
-from .address import Address
+from .address import Address, note_address
 
 HOW_TO_TELL = (
     "Set BACKBURNER_APP to its import string, such as 'shop:app' or 'shop:create_app()'; "
@@ -53,6 +53,7 @@ def load(letter: Letter) -> Installation:
             f"It has the store {found[0]} and the name {found[1]!r}, but the process that started "
             f"it has {letter.store} and {letter.name!r}."
         )
+    note_address(installation.app, letter.address)
     return installation
 
 
