@@ -11,18 +11,20 @@ from support.servers import Served
 from support.waiting import until
 
 ROUNDS = 200
-SHORT = 3
+SHORT = 5
 DEFECTS = {"claimed_is_started": "blame", "not_alone": "alone"}
+THREADS = 4
 TINY = 150
 """Run before and as many after, so that the worker takes jobs ahead of its threads."""
 CROWD = 16
+"""Run together with the poison when it comes first."""
 COMPANY = 12
-"""Run beside the poison each time that it comes back: from then on it is to have none."""
 COMPANY_SECONDS = 0.3
 RETURNS = 2
-TOGETHER = 0.3
+"""So many times it comes back to company; from the second on it is to have none."""
+INNOCENTS = CROWD + RETURNS * COMPANY
+TOGETHER = 0.6
 """So many seconds a round waits, so that all its jobs become due together."""
-THREADS = 4
 WAYS = ("kill", "exit")
 
 
@@ -31,15 +33,14 @@ def play(scene: Scene, rounds: int) -> None:
     scene.endings, scene.threads = {"poison": "lost"}, THREADS
     worker = _started(scene)
     for number in range(rounds):
-        _start_round(scene, WAYS[number % 2])
+        _start_round(scene, WAYS[number % len(WAYS)])
         worker = _kept_up(scene, worker)
     jobs = scene.ledger.jobs().values()
     lost = [job for job in jobs if job.code == "lost"]
     poisons = [job for job in lost if job.task.endswith("poison")]
     again = [job for job in jobs if job.crashes and job.state == "succeeded"]
-    innocents = CROWD + RETURNS * COMPANY
     scene.done = (
-        f"{rounds} rounds of one poison among {innocents} jobs in {THREADS} threads, "
+        f"{rounds} rounds of one poison among {INNOCENTS} jobs in {THREADS} threads, "
         f"in a crowd of {2 * TINY}"
     )
     scene.found = (
@@ -52,28 +53,6 @@ def _started(scene: Scene) -> Served:
     return scene.worker("--threads", str(THREADS))
 
 
-def _kept_up(scene: Scene, worker: Served) -> Served:
-    """Start the worker again whenever it dies, until all jobs are over; the last one."""
-    deaths = 0
-    while _over(scene, worker) == "worker":
-        deaths += 1
-        if deaths <= RETURNS:
-            scene.start("nap", COMPANY_SECONDS, jobs=COMPANY)
-        worker = _started(scene)
-    return worker
-
-
-def _over(scene: Scene, worker: Served) -> str:
-    """What ends first: all the jobs or the worker."""
-
-    def ended() -> str:
-        if not scene.ledger.unfinished():
-            return "jobs"
-        return "" if worker.running() else "worker"
-
-    return until(ended, PATIENCE, worker.output)
-
-
 def _start_round(scene: Scene, way: str) -> None:
     before, at = random.randrange(CROWD), time.time() + TOGETHER
     scene.start("nap", 0.0, jobs=TINY + before, at=at)
@@ -84,7 +63,7 @@ def _start_round(scene: Scene, way: str) -> None:
 def _kept_up(scene: Scene, worker: Served) -> Served:
     """Start the worker again whenever it dies, until all jobs are over; the last one."""
     deaths = 0
-    while _over(scene, worker) == "worker":
+    while _ended_first(scene, worker) == "worker":
         deaths += 1
         if deaths <= RETURNS:
             scene.start("nap", COMPANY_SECONDS, jobs=COMPANY)
@@ -92,7 +71,7 @@ def _kept_up(scene: Scene, worker: Served) -> Served:
     return worker
 
 
-def _over(scene: Scene, worker: Served) -> str:
+def _ended_first(scene: Scene, worker: Served) -> str:
     """What ends first: all the jobs or the worker."""
 
     def ended() -> str:
@@ -101,13 +80,6 @@ def _over(scene: Scene, worker: Served) -> str:
         return "" if worker.running() else "worker"
 
     return until(ended, PATIENCE, worker.output)
-
-
-def _start_round(scene: Scene, way: str) -> None:
-    before, at = random.randrange(CROWD), time.time() + TOGETHER
-    scene.start("nap", 0.0, jobs=TINY + before, at=at)
-    scene.start("poison", way, at=at)
-    scene.start("nap", 0.0, jobs=CROWD - before, at=at)
 
 
 if __name__ == "__main__":

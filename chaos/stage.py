@@ -21,7 +21,7 @@ SLACK = 2.0
 class Scenario(Protocol):
     """A module with a fault in it.
 
-    ``ROUNDS`` are those of a release; ``SHORT`` ones show already each of the ``DEFECTS``, which
+    ``ROUNDS`` are those of a release; ``SHORT`` ones already show each of the ``DEFECTS``, which
     are named with the invariant that they break.
     """
 
