@@ -14,6 +14,7 @@ from flask_backburner.external import ExternalJob
 from flask_backburner.live import waits
 from flask_backburner.live.budget import Budget
 from flask_backburner.live.preference import preferred_wait
+from flask_backburner.store import diagnosis
 from support.apps import Site, site_in
 from support.waiting import until
 
@@ -160,6 +161,7 @@ def test_a_change_of_the_place_in_line_is_news_to_a_long_poll(
     site: Site, ask: Callable[..., Future[TestResponse]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waits, "DIAGNOSIS_INTERVAL", 0.02)
+    monkeypatch.setattr(diagnosis, "PATIENCE_FOR_WORKER", 1000.0)
     job = site.tasks.task(name="late")(nothing).delay()
     before = site.tasks.task(name="first", priority=9)(nothing)
     first = site.client.get(f"/jobs/{job.id}")
