@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flask_backburner import Job, Task
+from flask_backburner.engine.local import crew
 from flask_backburner.engine.local.worker import Worker
 from flask_backburner.record import SUSPICIOUS, Crashed
 from flask_backburner.store.base import Settlement
@@ -88,6 +89,28 @@ def test_it_waits_until_all_else_has_ended_and_keeps_the_others_out(yard: Yard) 
         "suspect ends",
         "other begins",
         "other ends",
+    ]
+
+
+def test_a_long_job_that_keeps_it_waiting_does_not_keep_the_others_waiting_as_long(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crew, "DRAIN_SECONDS", 0.5)
+    suspect, hold = yard.suspect(), yard.hold.delay()
+    with yard.site.working():
+        until_state(hold, "running")
+        until(lambda: suspect.refresh().record.fence > SUSPICIOUS, PATIENCE)  # claimed once more
+        until_state(yard.quick.delay("other"), "succeeded")
+        assert (suspect.refresh().state, suspect.attempt) == ("queued", SUSPICIOUS)
+        yard.gate.set()
+        until_state(suspect, "succeeded")
+    assert yard.said == [
+        "hold begins",
+        "other begins",
+        "other ends",
+        "hold ends",
+        "suspect begins",
+        "suspect ends",
     ]
 
 

@@ -25,6 +25,12 @@ SUSPECTS_INTERVAL = 0.2
 BUSY_SECONDS = 1.0
 """After so long without a pause a worker takes a suspicious job and lets its others end."""
 
+DRAIN_SECONDS = 30.0
+"""So long it claims nothing meanwhile; then the suspicious job is back in line."""
+
+RECOVERY_SECONDS = 60.0
+"""And then so long it claims as always before it tries that again."""
+
 
 class Offer(Struct, frozen=True):
     """Room for so many jobs of these tasks; ``alone`` for suspicious ones only."""
@@ -162,7 +168,15 @@ class Crew:
             settled += some
             reports += words
         self._see_to_quarantine()
-        return settled, reports
+        return settled + self._waited_in_vain(), reports
+
+    def _waited_in_vain(self) -> list[Settlement]:
+        """A suspicious job that others keep waiting, and that keeps others waiting."""
+        now = time.monotonic()
+        if not self._quarantine.waiting or now - self._asked_at < DRAIN_SECONDS:
+            return []
+        self._calm_at = now + RECOVERY_SECONDS
+        return self._quarantine.hand_back_waiting()
 
     def reports(self) -> list[Report]:
         """What is new of the jobs that run."""
