@@ -244,7 +244,7 @@ def test_a_queued_jobs_document(site: Site) -> None:
     }
     assert document["cancel_requested"] is False
     assert (document["error"], document["files"]) == (None, [])
-    assert document["poll_after"] == 0.3
+    assert document["poll_after"] in (0.3, 1.0)  # by its age
     assert document["links"]["self"] == f"/jobs/{job.id}"
     assert document["links"]["log"] == f"/jobs/{job.id}/log"
     assert document["links"]["cancel"] == f"/jobs/{job.id}/cancel"

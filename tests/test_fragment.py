@@ -27,9 +27,10 @@ def test_it_asks_for_the_next_one_and_is_replaced_by_it(site: Site, work: Extern
     work.progress(1, 4, "Packing")
     answer = site.client.get(f"/jobs/{work.id}/fragment")
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
-    assert answer.text.startswith(
+    assert re.match(
         f'<div class="backburner-fragment" hx-get="/jobs/{work.id}/fragment" '
-        'hx-trigger="load delay:300ms" hx-target="this" hx-swap="outerHTML">'
+        'hx-trigger="load delay:(300|1000)ms" hx-target="this" hx-swap="outerHTML">',
+        answer.text,
     )
     assert re.search(r'<progress [^>]*value="0.25"', answer.text)
     assert "Packing" in answer.text
