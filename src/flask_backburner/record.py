@@ -192,9 +192,10 @@ class JobRecord(Struct, frozen=True):
     """Everything about a job but its arguments, result and log, as it was at one moment.
 
     ``files`` counts its result files. An ``external`` job is run by other code, not by a worker.
-    ``failures`` counts the attempts that failed, of which ``retries`` are forgiven. Until it is
-    over, ``fault`` says why its last attempt failed. One not begun by ``start_by`` expires. An
-    ``overdue`` one was told to stop a while ago and has not.
+    ``failures`` counts the attempts that failed and were forgiven, which are ``retries`` at most:
+    a last one that ends the job is not among them. Until it is over, ``fault`` says why its last
+    attempt failed. One not begun by ``start_by`` expires. An ``overdue`` one was told to stop a
+    while ago and has not.
     """
 
     id: str

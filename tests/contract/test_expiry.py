@@ -89,3 +89,12 @@ def test_an_expired_job_keeps_no_other_from_running(
     add(store, "c", "d")
     clock.move(10)
     assert [each.id for each in claim(store, worker, 1)] == ["c"]
+
+
+def test_a_crowd_that_has_expired_is_gone_at_once(store: Store, clock: FakeClock) -> None:
+    """Or every claim would have to look past those that are left."""
+    ids = [f"job-{number}" for number in range(2500)]
+    add(store, *ids, start_by=NOON + 10)
+    clock.move(10)
+    assert sorted(store.rescue()) == sorted(ids)
+    assert store.counters() == {("default", State.FAILED): 2500}

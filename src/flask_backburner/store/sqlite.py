@@ -8,12 +8,11 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from msgspec import json
-
-from ..clock import Clock, moment
-from ..errors import AliasTaken, JobForgotten, JobNotFound, JobNotRetryable, QueueFull
+from ..clock import Clock
+from ..errors import JobNotRetryable
 from ..record import JobFile, JobRecord, Line, ResultKind, State, Waiting
 from . import claims, rescue, retention
+from .additions import add_jobs
 from .base import (
     LINES_KEPT,
     Keeping,
@@ -31,9 +30,9 @@ from .connections import BUSY_SECONDS, Connections, translated
 from .diagnosis import diagnose
 from .durability import LogSync
 from .liveness import FilePresence, Liveness
+from .look import Look
 from .moves import cancel, put_back
 from .reports import write_reports
-from .rows import COLUMNS, read_record
 from .schema import migrate
 from .settlements import settle
 from .transaction import Transaction
@@ -105,140 +104,30 @@ class SQLiteStore(Store):
 
     def add(self, jobs: Sequence[NewJob], limit: int) -> list[JobRecord]:
         with self._transaction() as tx:
-            last = self._last_seq(tx.connection, len(jobs), limit)
-            self._check_aliases(tx, jobs)
-            tx.executemany(
-                """
-                INSERT INTO jobs (seq, id, namespace, task, queue, priority, state, ready,
-                                  created_at, run_at, updated_at, owner, deadline, heard_at,
-                                  retries, rescues, start_by, alias)
-                VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """,
-                [self._new_row(seq, job, tx.now) for seq, job in enumerate(jobs, last + 1)],
-            )
-            arguments = [
-                (seq, job.arguments)
-                for seq, job in enumerate(jobs, last + 1)
-                if job.arguments != claims.NO_ARGUMENTS
-            ]
-            if arguments:
-                tx.executemany("INSERT INTO arguments (seq, data) VALUES (?, ?)", arguments)
-            for job in jobs:
-                tx.count(job.queue, None, State.QUEUED)
+            add_jobs(tx, jobs, limit)
         self._sync()
         return [new_record(job, tx.now) for job in jobs]
 
-    def _new_row(self, seq: int, job: NewJob, now: float) -> tuple[Any, ...]:
-        run_at = now if job.run_at is None else job.run_at
-        return (
-            seq,
-            job.id,
-            self._number,
-            job.task,
-            job.queue,
-            job.priority,
-            None if job.external else run_at <= now,
-            now,
-            run_at,
-            now,
-            job.owner,
-            job.deadline,
-            now if job.deadline is not None else None,
-            job.retries,
-            job.rescues,
-            job.start_by,
-            job.alias,
-        )
-
-    def _check_aliases(self, tx: Transaction, jobs: Sequence[NewJob]) -> None:
-        aliases = [job.alias for job in jobs if job.alias is not None]
-        if not aliases:
-            return
-        taken = tx.rows(
-            """
-            SELECT alias FROM jobs
-            WHERE namespace = ? AND alias IN (SELECT value FROM json_each(?))
-            """,
-            (self._number, json.encode(aliases).decode()),
-        )
-        seen = {alias for (alias,) in taken}
-        for alias in aliases:
-            if alias in seen:
-                raise AliasTaken(alias)
-            seen.add(alias)
-
-    def _last_seq(self, connection: sqlite3.Connection, more: int, limit: int) -> int:
-        """The number of the newest job, if there is room for more."""
-        ((queued, last),) = connection.execute(
-            """
-            SELECT
-                (SELECT coalesce(sum(jobs), 0) FROM counters
-                 WHERE namespace = ? AND state = 'queued'),
-                (SELECT coalesce(max(seq), 0) FROM jobs)
-            """,
-            (self._number,),
-        ).fetchall()
-        if queued + more > limit:
-            raise QueueFull(queued, limit)
-        return int(last)
+    @contextmanager
+    def _look(self) -> Iterator[Look]:
+        with self._connections.reading() as connection:
+            yield Look(connection, self._number, self.now())
 
     def get(self, id: str) -> JobRecord:
-        with self._connections.reading() as connection:
-            return self._get(connection, id)
-
-    def _get(self, connection: sqlite3.Connection, id: str) -> JobRecord:
-        rows = connection.execute(
-            f"""
-            SELECT {COLUMNS}
-            FROM jobs LEFT JOIN faults USING (seq)
-            WHERE id = ? AND namespace = ?
-            """,
-            (id, self._number),
-        ).fetchall()
-        if not rows:
-            raise self._unknown(connection, id)
-        record = read_record(rows[0])
-        if record.kept_until is not None and record.kept_until.timestamp() <= self.now():
-            raise JobForgotten(id, record.owner)
-        return record
-
-    def _unknown(self, connection: sqlite3.Connection, id: str) -> JobNotFound:
-        rows = connection.execute(
-            "SELECT owner FROM tombstones WHERE id = ? AND namespace = ?", (id, self._number)
-        ).fetchall()
-        return JobForgotten(id, rows[0][0]) if rows else JobNotFound(id)
+        with self._look() as look:
+            return look.get(id)
 
     def named(self, alias: str) -> str:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                "SELECT id FROM jobs WHERE namespace = ? AND alias = ?", (self._number, alias)
-            ).fetchall()
-        if not rows:
-            raise JobNotFound(alias)
-        return str(rows[0][0])
+        with self._look() as look:
+            return look.named(alias)
 
     def saved(self, id: str) -> dict[str, bytes]:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                """
-                SELECT key, data FROM saved
-                WHERE seq = (SELECT seq FROM jobs WHERE id = ? AND namespace = ?)
-                """,
-                (id, self._number),
-            ).fetchall()
-        return dict(rows)
+        with self._look() as look:
+            return look.saved(id)
 
     def marks(self, ids: Collection[str]) -> dict[str, Mark]:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                f"""
-                SELECT id, version, last_line, state
-                FROM jobs
-                WHERE id IN ({", ".join("?" * len(ids))}) AND namespace = ?
-                """,
-                (*ids, self._number),
-            ).fetchall()
-        return {id: Mark(version, line, State(state)) for id, version, line, state in rows}
+        with self._look() as look:
+            return look.marks(ids)
 
     def find(
         self,
@@ -251,86 +140,34 @@ class SQLiteStore(Store):
         before: str | None = None,
     ) -> list[JobRecord]:
         wanted = {"state": state, "task": task, "queue": queue, "owner": owner}
-        chosen = {column: value for column, value in wanted.items() if value is not None}
-        with self._connections.reading() as connection:
-            end = self._seq(connection, before) if before is not None else 1 << 62
-            rows = connection.execute(
-                f"""
-                SELECT {COLUMNS}
-                FROM jobs LEFT JOIN faults USING (seq)
-                WHERE namespace = ? AND seq < ?
-                {" ".join(f"AND {column} = ?" for column in chosen)}
-                ORDER BY seq DESC
-                LIMIT ?
-                """,
-                (self._number, end, *chosen.values(), limit),
-            ).fetchall()
-        return [read_record(row) for row in rows]
-
-    def _seq(self, connection: sqlite3.Connection, id: str) -> int:
-        rows = connection.execute(
-            "SELECT seq FROM jobs WHERE id = ? AND namespace = ?", (id, self._number)
-        ).fetchall()
-        if not rows:
-            raise self._unknown(connection, id)
-        return int(rows[0][0])
+        with self._look() as look:
+            return look.find(wanted, limit, before)
 
     def result(self, id: str) -> tuple[ResultKind, bytes] | None:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                """
-                SELECT coalesce(kind, 'value'), coalesce(results.data, x'6e756c6c')  -- null
-                FROM jobs LEFT JOIN results USING (seq)
-                WHERE id = ? AND namespace = ? AND state = 'succeeded'
-                """,
-                (id, self._number),
-            ).fetchall()
-        return (ResultKind(rows[0][0]), bytes(rows[0][1])) if rows else None
+        with self._look() as look:
+            return look.result(id)
 
     def files(self, id: str) -> list[JobFile]:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                "SELECT name, type, size FROM files WHERE seq = ? ORDER BY name",
-                (self._seq(connection, id),),
-            ).fetchall()
-        return [JobFile(*row) for row in rows]
+        with self._look() as look:
+            return look.files(id)
+
+    def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
+        with self._look() as look:
+            return look.lines(id, after, limit)
+
+    def counters(self) -> dict[tuple[str, State], int]:
+        with self._look() as look:
+            return look.counters()
+
+    def oldest_queued(self) -> dict[str, float]:
+        with self._look() as look:
+            return look.oldest_queued()
 
     def waiting(self, id: str) -> Waiting | None:
         with translated(self.path):
             workers = self._live.lately_alive()
-        with self._connections.reading() as connection:
-            return diagnose(connection, self._seq(connection, id), self.now(), workers)
-
-    def oldest_queued(self) -> dict[str, float]:
-        now = self.now()
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                """
-                SELECT queue, max(created_at, run_at) FROM jobs
-                WHERE seq IN (
-                    SELECT min(seq) FROM jobs
-                    WHERE namespace = ? AND state = 'queued' AND ready = 1
-                    GROUP BY queue
-                    UNION ALL
-                    SELECT min(seq) FROM jobs
-                    WHERE namespace = ? AND state = 'queued' AND ready = 2
-                    GROUP BY queue
-                )
-                UNION ALL
-                -- Nobody has made these ready yet: where no worker is, that is all there is.
-                SELECT queue, min(max(created_at, run_at)) FROM jobs
-                WHERE namespace = ? AND state = 'queued' AND ready = 0 AND run_at <= ?
-                GROUP BY queue
-                """,
-                (self._number, self._number, self._number, now),
-            ).fetchall()
-            paused = claims.paused_queues(connection, self._number)
-        oldest: dict[str, float] = {}
-        for queue, since in rows:
-            if queue in paused:
-                continue
-            oldest[queue] = max(oldest.get(queue, 0.0), now - since)
-        return oldest
+        with self._look() as look:
+            return diagnose(look.connection, look.seq(id), look.now, workers)
 
     def workers(self) -> list[WorkerInfo]:
         with translated(self.path):
@@ -341,27 +178,6 @@ class SQLiteStore(Store):
             connection.execute(
                 "UPDATE namespaces SET name = name WHERE namespace = ?", (self._number,)
             )
-
-    def lines(self, id: str, after: int = 0, limit: int = LINES_KEPT) -> list[Line]:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                """
-                SELECT line, at, level, text
-                FROM lines
-                WHERE seq = ? AND line > ?
-                ORDER BY line
-                LIMIT ?
-                """,
-                (self._seq(connection, id), after, limit),
-            ).fetchall()
-        return [Line(moment(at), level, text, line) for line, at, level, text in rows]
-
-    def counters(self) -> dict[tuple[str, State], int]:
-        with self._connections.reading() as connection:
-            rows = connection.execute(
-                "SELECT queue, state, jobs FROM counters WHERE namespace = ?", (self._number,)
-            ).fetchall()
-        return {(queue, State(state)): jobs for queue, state, jobs in rows if jobs}
 
     def join(self, threads: int = 1, queues: Collection[str] | None = None) -> Presence:
         with translated(self.path):
@@ -410,18 +226,19 @@ class SQLiteStore(Store):
     def request_cancel(self, id: str) -> JobRecord:
         with self._transaction() as tx:
             cancel(tx, id)
-            record = self._get(tx.connection, id)
+            record = _look_into(tx).get(id)
         self._sync()
         return record
 
     def retry(self, id: str) -> JobRecord:
         with self._transaction() as tx:
-            record = self._get(tx.connection, id)
+            look = _look_into(tx)
+            record = look.get(id)
             if record.state not in (State.FAILED, State.CANCELLED) or record.external:
                 raise JobNotRetryable(id, record.state, " and an external job" * record.external)
-            put_back(tx, self._seq(tx.connection, id))
+            put_back(tx, look.seq(id))
             tx.count(record.queue, record.state, State.QUEUED)
-            record = self._get(tx.connection, id)
+            record = look.get(id)
         self._sync()
         return record
 
@@ -467,6 +284,12 @@ class SQLiteStore(Store):
 
     def _end_overdue(self) -> list[str]:
         """End what has waited too long: for news of it, or to be begun."""
+        ended: list[str] = []
+        while some := self._end_some_overdue():
+            ended += some
+        return ended
+
+    def _end_some_overdue(self) -> list[str]:
         now = self.now()
         with self._connections.reading() as connection:
             if not (
@@ -551,3 +374,8 @@ class SQLiteStore(Store):
         self._connections.close()
         if self._log:
             self._log.close()
+
+
+def _look_into(tx: Transaction) -> Look:
+    """What a transaction sees, its own changes included."""
+    return Look(tx.connection, tx.namespace, tx.now)
