@@ -59,6 +59,7 @@ def test_every_example_is_listed_and_tested() -> None:
     assert names == [
         "background_view.py",
         "call_async.py",
+        "celery_app.py",
         "email_later.py",
         "htmx.py",
         "many_bars.py",
@@ -385,6 +386,17 @@ def compare(page: Page, server: Served, **fields: str | Path) -> None:
         field.set_input_files(value) if isinstance(value, Path) else field.fill(value)
     with page.expect_navigation():
         page.click("button")
+
+
+@everywhere
+def test_an_app_written_for_celery_keeps_its_own_bar(run: Run, page: Page) -> None:
+    server = run("celery_app.py")
+    page.goto(server.url)
+    assert page.inner_text("[role=status]") == "Not started"
+    page.click("text=Start")
+    until(lambda: "Step" in page.inner_text("[role=status]"), 60)
+    until(lambda: page.inner_text("[role=status]") == "All steps are done", 60)
+    assert page.locator("progress").evaluate("bar => bar.value / bar.max") == 1
 
 
 @everywhere
