@@ -37,7 +37,7 @@ def fetch(self: Any, failures: int) -> str:
     return f"fetched after {self.request.retries} retries"
 
 
-@celery.task(bind=True, max_retries=2, default_retry_delay=0)
+@celery.task(bind=True, max_retries=2, default_retry_delay=1)
 def hopeless(self: Any) -> None:
     try:
         raise Unreachable(f"try {self.request.retries}")

@@ -13,7 +13,6 @@ from flask_backburner import Backburner
 from flask_backburner.celery_compat import Celery, Task
 from flask_backburner.testing import JobBench, isolated
 
-
 SETTINGS = {"task_default_queue": "from text"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import JobCancelled, JobRetry, JobTimedOut
 from ..running import RUNNING
@@ -105,14 +106,14 @@ class Attempt:
     def _handle_retry(self, wish: Retry) -> None:
         reason = wish.exc or wish
         einfo = ExceptionInfo(reason)
-        self._tell_error(states.RETRY, reason)
+        self._tell_error(reason)
         self._task.on_retry(reason, *self._call, einfo)
         task_retry.send(self._task, request=self._request, reason=wish, einfo=einfo)
 
     def _handle_failure(self, error: BaseException) -> None:
         id, args, kwargs = self._call
         einfo = ExceptionInfo(error)
-        self._tell_error(states.FAILURE, error)
+        self._tell_error(error)
         self._task.on_failure(error, *self._call, einfo)
         task_failure.send(
             self._task,
@@ -125,9 +126,11 @@ class Attempt:
         )
         self._task.after_return(states.FAILURE, error, *self._call, einfo)
 
-    def _tell_error(self, state: str, error: BaseException) -> None:
-        if not self._request.is_eager:
-            tell(Told(state, None, stored_error(error), self._request.retries))
+    def _tell_error(self, error: BaseException) -> None:
+        request = self._request
+        if not request.is_eager:
+            told = request.told or Told(failures=request.retries)
+            tell(replace(told, error=stored_error(error)))
 
 
 def body_of(task: Task) -> Callable[..., Any]:

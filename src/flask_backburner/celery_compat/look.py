@@ -31,7 +31,7 @@ def look_at(job: Job[Any], told: Told | None, tracks_start: bool) -> Look:
     record = job.record
     if record.done:
         return _over(job, told)
-    if told is not None and told.failures == record.failures and told.error is None:
+    if told is not None and told.state and told.failures == record.failures:
         return Look(told.state, _meta(told), record)
     if record.failures and record.fault is not None:
         return Look(states.RETRY, _error(record, record.fault, told), record)

@@ -26,12 +26,13 @@ class StoredError(Struct, frozen=True):
 
 
 class Told(Struct, frozen=True, omit_defaults=True):
-    """A state, its meta or exception, and after how many failures it was said.
+    """A state and its meta, and after how many failures it was said.
 
-    One that is ``last`` stands also when the job is over.
+    The ``error`` is what ended the attempt; until that is recorded the state stands. One that is
+    ``last`` stands also when the job is over.
     """
 
-    state: str
+    state: str = ""
     meta: Any = None
     error: StoredError | None = None
     failures: int = 0
