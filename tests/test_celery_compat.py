@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flask_backburner.celery_compat import Task, current_task, uuid
+from flask_backburner.celery_compat import Celery, Task, current_task, uuid
 from flask_backburner.celery_compat.exceptions import (
     Ignore,
     MaxRetriesExceededError,
@@ -18,7 +18,7 @@ from flask_backburner.celery_compat.exceptions import (
     TaskRevokedError,
     TimeoutError,
 )
-from flask_backburner.celery_compat.result import AsyncResult
+from flask_backburner.celery_compat.result import AsyncResult, allow_join_result
 from flask_backburner.errors import (
     AliasTaken,
     ArgumentError,
@@ -279,6 +279,39 @@ def test_a_task_may_not_wait_for_another(shop: Shop) -> None:
         result.get()
 
 
+def test_a_task_may_wait_for_another_where_it_is_allowed(shop: Shop) -> None:
+    @shop.celery.task
+    def inner() -> int:
+        return 1
+
+    @shop.celery.task
+    def outer(way: str) -> Any:
+        if way == "argument":
+            return inner.delay().get(timeout=0, disable_sync_subtasks=False)
+        with allow_join_result():
+            return inner.delay().get(timeout=0)
+
+    results = [outer.delay("argument"), outer.delay("context")]
+    shop.run()
+    for result in results:
+        with pytest.raises(Exception, match="is still queued after 0"):
+            result.get()
+
+
+def test_names_are_made_by_the_celery_object(tmp_path: Path) -> None:
+    class Short(Celery):
+        def gen_task_name(self, name: str, module: str) -> str:
+            return f"short.{name}"
+
+    with shop_in(tmp_path, celery_cls=Short) as shop:
+
+        @shop.celery.task
+        def work() -> None: ...
+
+        assert work.name == "short.work"
+        assert work.delay().name == "short.work"
+
+
 # States of a task's own
 
 
@@ -403,6 +436,28 @@ def test_a_failure_has_the_exception_and_its_traceback(shop: Shop) -> None:
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         result.get()
     assert isinstance(result.get(propagate=False), ZeroDivisionError)
+
+
+def test_what_a_task_told_last_goes_on_to_stand_until_its_failure_is_recorded(
+    shop: Shop,
+) -> None:
+    seen: list[Any] = []
+
+    class Watched(Task):
+        def on_failure(self, exc: Any, task_id: Any, args: Any, kwargs: Any, einfo: Any) -> None:
+            shop.bench._installation.store.turn(None, reports=[_news()])
+            seen.append(self.AsyncResult(task_id).state)
+
+    @shop.celery.task(bind=True, base=Watched)
+    def work(self: Any, tells: bool) -> None:
+        if tells:
+            self.update_state(state="PROGRESS", meta={"current": 1})
+        raise OutOfStock("bolts")
+
+    results = [work.delay(tells) for tells in (True, False)]
+    shop.run()
+    assert seen == ["PROGRESS", "PENDING"]
+    assert [each.state for each in results] == ["FAILURE", "FAILURE"]
 
 
 def test_an_exception_of_the_apps_own_comes_back_with_its_arguments(shop: Shop) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from flask_backburner import celery_compat
-from flask_backburner.celery_compat import Celery, canvas, configuration, schedules, signals
+from flask_backburner.celery_compat import Celery, Task, canvas, configuration, schedules, signals
 from flask_backburner.celery_compat.exceptions import ImproperlyConfigured, NotSupported, Reject
+from flask_backburner.celery_compat.result import GroupResult
 from flask_backburner.celery_compat.utils.log import get_task_logger
 from support.celery_shop import Shop, shop_in
 
@@ -156,7 +157,7 @@ def test_only_json_is_accepted(shop: Shop, key: str, good: Any, bad: Any) -> Non
         shop.celery.conf[key] = bad
 
 
-def test_a_rate_limit_is_said_to_have_no_effect(
+def test_a_rate_limit_is_accepted_and_said_to_have_no_effect(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     @shop.celery.task(rate_limit="10/m")
@@ -166,7 +167,7 @@ def test_a_rate_limit_is_said_to_have_no_effect(
     result = work.delay()
     shop.run()
     assert result.get() == "done"
-    assert f"The rate_limit of task {__name__}.work has no effect" in caplog.text
+    assert f"The rate_limit of task {__name__}.work has no effect here" in caplog.text
 
 
 # Signals
@@ -347,12 +348,37 @@ def test_workers_take_no_commands(shop: Shop) -> None:
 def test_results_that_wait_for_others_are_refused(shop: Shop) -> None:
     result = shop.celery.AsyncResult("nobody")
     assert result.parent is None
-    with pytest.raises(NotSupported, match=r"AsyncResult\.children"):
-        _ = result.children
-    with pytest.raises(NotSupported, match=r"AsyncResult\.collect"):
-        result.collect()
-    with pytest.raises(NotSupported, match=r"AsyncResult\.then"):
-        result.then(print)
+    for name in ("children", "collect", "then", "graph", "build_graph", "as_tuple"):
+        with pytest.raises(NotSupported, match=rf"no AsyncResult\.{name}:"):
+            getattr(result, name)
+    with pytest.raises(NotSupported, match=r"get\(on_message=…\): there are no messages"):
+        result.get(on_message=print)
+    with pytest.raises(NotSupported, match=r"GroupResult\.restore: tasks that belong together"):
+        GroupResult.restore("nobody")
+    assert not hasattr(result, "no_such_thing")
+
+
+def test_what_a_task_has_of_a_broker_or_of_django_is_refused(shop: Shop) -> None:
+    @shop.celery.task
+    def work() -> None: ...
+
+    for name in ("backend", "delay_on_commit", "signature_from_request"):
+        with pytest.raises(NotSupported, match=rf"no Task\.{name}:"):
+            getattr(work, name)
+    assert not hasattr(work, "no_such_thing")
+
+
+def test_a_visitor_cannot_be_derived_from_and_a_request_not_replaced(shop: Shop) -> None:
+    with pytest.raises(NotSupported, match="no StampingVisitor to derive from"):
+
+        class Stamps(canvas.StampingVisitor):  # type: ignore[misc,valid-type]  # that is the point
+            pass
+
+    class Requested(Task):
+        Request = "shop:Request"
+
+    with pytest.raises(NotSupported, match=r"no Task\.Request"):
+        shop.celery.task(base=Requested)(test_what_a_task_logs_is_in_its_jobs_log)
 
 
 @pytest.mark.parametrize("name", sorted(signals.NEVER_SENT))

@@ -42,10 +42,16 @@ def shop_app(folder: Path, **config: Any) -> Flask:
 
 
 @contextmanager
-def shop_in(folder: Path, *, task_cls: str | None = None, **settings: Any) -> Iterator[Shop]:
+def shop_in(
+    folder: Path,
+    *,
+    task_cls: str | None = None,
+    celery_cls: type[Celery] = Celery,
+    **settings: Any,
+) -> Iterator[Shop]:
     """A shop in an app context; ``settings`` are Celery's."""
     app = shop_app(folder)
-    celery = Celery(app.name, task_cls=task_cls)
+    celery = celery_cls(app.name, task_cls=task_cls)
     celery.conf.update(app.config)
     celery.conf.update(settings)
     with isolated(app, folder) as bench, app.app_context():

@@ -11,13 +11,15 @@ from typing import Any, cast
 
 from werkzeug.local import LocalProxy
 
+from ..submission import module_name
 from .attempt import CALL
 from .binding import Client, make_default
 from .call import read_call
 from .configuration import below, read_source
 from .control import Control
-from .definition import Definition, name_of
+from .definition import Definition, name_in
 from .eager import run_here
+from .exceptions import NotSupported
 from .refused import CANVAS, PERIODIC, Refused
 from .registry import Pending, Tasks, pending_task, shared
 from .request import task_at_work
@@ -163,6 +165,10 @@ class Celery(Client, App):
     def Task(self, base: type[BaseTask]) -> None:
         self._base = base
 
+    def gen_task_name(self, name: str, module: str) -> str:
+        """How a task without a name is called; may be overridden."""
+        return name_in(name, module)
+
     def task_classes(self) -> list[type]:
         return [self.Task, *map(type, self._tasks.values())]
 
@@ -177,7 +183,7 @@ class Celery(Client, App):
 
     def add(self, function: Callable[..., Any], options: Mapping[str, Any]) -> BaseTask:
         """Note the function; it becomes a task when it is used first, or the app is."""
-        name, pending = pending_task(function, options)
+        name, pending = pending_task(function, options, self.gen_task_name)
         self.add_pending(name, pending)
         return cast(BaseTask, LocalProxy(lambda: self.tasks[name]))
 
@@ -201,6 +207,8 @@ class Celery(Client, App):
     def _made(self, name: str, function: Callable[..., Any], options: dict[str, Any]) -> BaseTask:
         own = dict(options)
         base = own.pop("base", None) or self.Task
+        if hasattr(base, "Request"):
+            raise NotSupported("Task.Request", "a task has no request of its own class.")
         run = function if own.pop("bind", False) else staticmethod(function)
         usual = {"ignore_result": base.ignore_result or self.conf["task_ignore_result"]}
         attributes = {
@@ -225,7 +233,7 @@ class Celery(Client, App):
         for name, value in {"app": self, "abstract": False, **options}.items():
             setattr(kind, name, value)
         if not kind.name:
-            kind.name = name_of(kind)
+            kind.name = self.gen_task_name(kind.__name__, module_name(kind))
         self._tasks[str(kind.name)] = made
         if self._apps:
             self.added(self.definition(made))

@@ -158,14 +158,9 @@ def _try_again(wish: Retry) -> NoReturn:
 
 
 def _fail(error: BaseException) -> NoReturn:
-    if isinstance(error, SoftTimeLimitExceeded) and _timed_out():
+    if isinstance(error, SoftTimeLimitExceeded) and isinstance(error.__cause__, JobTimedOut):
         raise JobTimedOut from error
     raise error
-
-
-def _timed_out() -> bool:
-    how = RUNNING.get().interrupt
-    return how is not None and issubclass(how, JobTimedOut)
 
 
 def _leave(request: Context) -> None:

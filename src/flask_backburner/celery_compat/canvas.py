@@ -5,6 +5,9 @@ from __future__ import annotations
 from .refused import CANVAS, Refused
 
 __all__ = [
+    "GroupStampingVisitor",
+    "Signature",
+    "StampingVisitor",
     "chain",
     "chord",
     "chunks",
@@ -16,6 +19,9 @@ __all__ = [
     "xstarmap",
 ]
 
+GroupStampingVisitor = Refused("GroupStampingVisitor", CANVAS)
+Signature = Refused("Signature", CANVAS)
+StampingVisitor = Refused("StampingVisitor", CANVAS)
 chain = Refused("chain", CANVAS)
 chord = Refused("chord", CANVAS)
 chunks = Refused("chunks", CANVAS)

@@ -16,7 +16,6 @@ from ..errors import DefinitionError
 from ..installation import Installation
 from ..job import Job
 from ..options import StartOptions, checked_start
-from ..submission import module_name
 from ..task import Task as OwnTask
 from .attempt import CALL, IGNORED, body_of
 from .task import Task
@@ -69,7 +68,7 @@ class Definition(OwnTask[..., Any]):
     def __init__(self, task: Task, installation: Callable[[str], Installation]) -> None:
         """Raises ``DefinitionError`` for what cannot be a task."""
         conf = task.app.conf
-        soft, hard = _limit(task, "soft_time_limit"), _limit(task, "time_limit")
+        soft, hard = task.soft_limit, task.hard_limit
         super().__init__(
             _function(task),
             installation,
@@ -83,22 +82,15 @@ class Definition(OwnTask[..., Any]):
             expires=None if isinstance(task.expires, datetime) else task.expires,
         )
         self.signature = CallSignature(self.function, self.name)
-        if task.rate_limit is not None:
-            logger.warning(
-                "The rate_limit of task %s has no effect: jobs are run as soon as a worker is free",
-                self.name,
-            )
+        for option in ("rate_limit", "compression"):
+            if getattr(task, option, None) is not None:
+                logger.warning("The %s of task %s has no effect here", option, self.name)
 
     def start(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: StartOptions
     ) -> Job[Any]:
         """Start a job of it."""
         return self._start([(args, kwargs)], checked_start(options))[0]
-
-
-def _limit(task: Task, name: str) -> float | None:
-    own: float | None = getattr(task, name)
-    return task.app.conf[f"task_{name}"] if own is None else own
 
 
 def _function(task: Task) -> Callable[..., Any]:
@@ -133,6 +125,6 @@ def check_function(function: Callable[..., Any]) -> None:
         raise DefinitionError("A lambda cannot be a task: it has no name. Use `def`.")
 
 
-def name_of(function: Callable[..., Any]) -> str:
+def name_in(name: str, module: str) -> str:
     """``module.function``, the same in every process."""
-    return f"{module_name(function)}.{function.__name__}"
+    return f"{module}.{name}"

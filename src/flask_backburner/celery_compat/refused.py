@@ -29,7 +29,10 @@ class Refused:
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise NotSupported(f"{self._name}()", self._reason)
 
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> NoReturn:
+        raise NotSupported(f"{self._name} to derive from", self._reason)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
-            raise AttributeError(name)
+            raise AttributeError(f"{self!r} has no {name}")
         raise NotSupported(f"{self._name}.{name}", self._reason)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .definition import check_function, name_of
+from ..submission import module_name
+from .definition import check_function, name_in
 from .exceptions import NotRegistered, NotSupported
 from .task import Task
 
@@ -23,8 +24,15 @@ class Tasks(dict[str, Task]):
         raise NotRegistered(name)
 
 
-def pending_task(function: Callable[..., Any], options: Mapping[str, Any]) -> tuple[str, Pending]:
-    """The name and the options of a task to be. Raises ``DefinitionError``, ``NotSupported``."""
+def pending_task(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    generate: Callable[[str, str], str] = name_in,
+) -> tuple[str, Pending]:
+    """The name and the options of a task to be; ``generate`` makes one of name and module.
+
+    Raises ``DefinitionError`` and ``NotSupported``.
+    """
     check_function(function)
     own = dict(options)
     if own.pop("pydantic", False):
@@ -38,4 +46,5 @@ def pending_task(function: Callable[..., Any], options: Mapping[str, Any]) -> tu
         own["autoretry_for"] = (own["autoretry_for"],)
     for name in ("shared", "lazy", "typing"):
         own.pop(name, None)
-    return own.pop("name", None) or name_of(function), (function, own)
+    name = own.pop("name", None) or generate(function.__name__, module_name(function))
+    return name, (function, own)

@@ -16,7 +16,7 @@ class Context:
     """The call that runs: its ``id``, ``args`` and ``kwargs``, and how often it was retried.
 
     ``called_directly`` is true where a task was called like a function, ``is_eager`` where
-    ``apply()`` runs it.
+    ``apply()`` runs it. What concerns groups, messages and times is always none.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class Context:
         self.is_eager = is_eager
         self.called_directly = id is None
         self.hostname = socket.gethostname()
+        self.group = self.chord = self.chain = self.callbacks = self.errbacks = None
+        self.eta = self.expires = self.timelimit = self.origin = self.reply_to = None
         self.delivery_info = {"exchange": "", "routing_key": queue, "priority": None}
         self.told: Told | None = None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -17,9 +19,38 @@ from . import states
 from .binding import Client, client_here
 from .exceptions import NotSupported, TimeoutError
 from .look import Look, look_at
+from .refused import Refused
 from .told import heard
 
 TOGETHER = "tasks that belong together are not here yet. Look at each task's own result."
+
+REFUSED: Mapping[str, str] = {
+    "as_list": TOGETHER,
+    "as_tuple": TOGETHER,
+    "build_graph": TOGETHER,
+    "children": TOGETHER,
+    "collect": TOGETHER,
+    "get_leaf": TOGETHER,
+    "graph": TOGETHER,
+    "iterdeps": TOGETHER,
+    "revoke_by_stamped_headers": "calls have no stamps. Revoke by id.",
+    "then": "nothing here waits for results by itself. Ask for the state, or call get().",
+}
+
+GroupResult = Refused("GroupResult", TOGETHER)
+ResultSet = Refused("ResultSet", TOGETHER)
+
+_joining: ContextVar[bool] = ContextVar("celery_compat.joining", default=False)
+
+
+@contextmanager
+def allow_join_result() -> Iterator[None]:
+    """Within this a task may wait for another by ``get()``."""
+    token = _joining.set(True)
+    try:
+        yield
+    finally:
+        _joining.reset(token)
 
 
 class Result:
@@ -95,23 +126,15 @@ class Result:
 
     maybe_reraise = maybe_throw
 
-    def then(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises ``NotSupported``."""
-        raise NotSupported("AsyncResult.then()", "nothing here waits for results by itself.")
-
-    def collect(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises ``NotSupported``."""
-        raise NotSupported("AsyncResult.collect()", TOGETHER)
-
-    @property
-    def children(self) -> NoReturn:
-        """Raises ``NotSupported``."""
-        raise NotSupported("AsyncResult.children", TOGETHER)
-
     @property
     def parent(self) -> None:
         """Always none: tasks do not follow each other."""
         return None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in REFUSED:
+            raise NotSupported(f"AsyncResult.{name}", REFUSED[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class AsyncResult(Result):
@@ -219,18 +242,26 @@ class AsyncResult(Result):
         timeout: float | None = None,
         propagate: bool = True,
         interval: float | None = None,
-        *,
-        disable_sync_subtasks: bool = True,
+        no_ack: bool = True,
+        follow_parents: bool = True,
         callback: Callable[..., Any] | None = None,
-        **ignored: Any,
+        on_message: Any = None,
+        on_interval: Any = None,
+        disable_sync_subtasks: bool = True,
     ) -> Any:
         """Wait for the result, ``timeout`` seconds at most, then raise ``TimeoutError``.
 
         Raises the exception of a task that failed, unless ``propagate`` is false. There is
         nothing to wait for behind an id that nobody knows: that raises ``JobNotFound``. Within
         a task it raises ``RuntimeError``: waiting for another would hold up the worker.
+        ``interval``, ``no_ack`` and ``follow_parents`` change nothing.
         """
-        if disable_sync_subtasks and _in_job():
+        if on_message is not None or on_interval is not None:
+            name = "on_interval" if on_message is None else "on_message"
+            raise NotSupported(
+                f"get({name}=…)", "there are no messages of results. Ask for the state and info."
+            )
+        if disable_sync_subtasks and _in_job() and not _joining.get():
             raise RuntimeError(
                 "A task that waits for another with get() holds its place in the worker, and all "
                 "places may come to wait. Return the other's id, or pass "

@@ -21,6 +21,13 @@ from .result import AsyncResult as Result
 from .result import EagerResult
 from .told import Told, checked_meta, tell
 
+REFUSED: Mapping[str, str] = {
+    "apply_async_on_commit": "it is Django's. Start the task after the commit.",
+    "backend": "results are in the store that BACKBURNER_URL names; ask AsyncResult for them.",
+    "delay_on_commit": "it is Django's. Start the task after the commit.",
+    "signature_from_request": CANVAS,
+}
+
 
 class App:
     """What a task needs of its Celery object."""
@@ -161,10 +168,11 @@ class Task:
             current_job.progress(
                 _number(current), _number(total), status if isinstance(status, str) else None
             )
-        except JobTimedOut:
-            if self.soft_time_limit is None:
+        except JobTimedOut as late:
+            limit = self.soft_limit
+            if limit is None:
                 raise
-            raise SoftTimeLimitExceeded(self.soft_time_limit) from None
+            raise SoftTimeLimitExceeded(limit) from late
 
     def retry(
         self,
@@ -203,6 +211,18 @@ class Task:
             return max(0.0, self.default_retry_delay if countdown is None else countdown)
         aware = eta if eta.utcoffset() is not None else eta.replace(tzinfo=self.app.conf.zone)
         return max(0.0, (aware - datetime.now(aware.tzinfo)).total_seconds())
+
+    @property
+    def soft_limit(self) -> float | None:
+        """Its own ``soft_time_limit``, else that of the settings."""
+        usual: float | None = self.app.conf["task_soft_time_limit"]
+        return usual if self.soft_time_limit is None else self.soft_time_limit
+
+    @property
+    def hard_limit(self) -> float | None:
+        """Its own ``time_limit``, else that of the settings."""
+        usual: float | None = self.app.conf["task_time_limit"]
+        return usual if self.time_limit is None else self.time_limit
 
     def retry_of(self, error: Exception) -> Retry | None:
         """The retry that ``autoretry_for`` makes of an exception."""
@@ -253,6 +273,11 @@ class Task:
         self, status: str, retval: Any, task_id: str | None, args: Any, kwargs: Any, einfo: Any
     ) -> None:
         """Called when it is over, however it ended."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in REFUSED:
+            raise NotSupported(f"Task.{name}", REFUSED[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def s(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raises ``NotSupported``, as do ``si``, ``signature``, ``subtask``, ``chunks``, …"""
