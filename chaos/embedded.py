@@ -27,7 +27,6 @@ def play(scene: Scene, rounds: int) -> None:
     with crowd(served.port):
         while len(scene.hits) < rounds:
             time.sleep(random.uniform(*APART))
-            scene.begun(1, served)
             _kill_one(scene, served)
     took = scene.all_end()
     scene.check_hits()
@@ -45,13 +44,13 @@ def play(scene: Scene, rounds: int) -> None:
 
 
 def _kill_one(scene: Scene, served: Served) -> None:
-    if random.random() < 0.5:
-        scene.kill_owner(served, random.choice(_web(served)))
+    web = _web(served)
+    scene.begun(1, served)
+    running = {each.process for each in scene.journal.going_on(served.mark)}
+    if running and random.random() < 0.5:
+        scene.kill(served, int(random.choice([*running]).removeprefix(served.mark)))
     else:
-        running = {each.process for each in scene.journal.going_on(served.mark)}
-        workers = [pid for pid in served.pids() if f"{served.mark}{pid}" in running]
-        if workers:
-            scene.kill(served, random.choice(workers))
+        scene.kill_owner(served, random.choice(web))
 
 
 def _web(served: Served) -> list[int]:

@@ -163,12 +163,18 @@ def _reloaded(scene: Scene, rounds: int) -> None:
     """A storm of HUP, each of which replaces the web processes."""
     served = scene.gunicorn("--workers", "2")
     with crowd(served.port):
-        for _ in range(rounds):
-            scene.tell(served, signal.SIGHUP)
-            time.sleep(BETWEEN_RELOADS)
+        for number in range(1, rounds + 1):
+            _reload(scene, served, number)
     scene.all_end()
     served.terminate()
     _end(served, 0)
+
+
+def _reload(scene: Scene, served: Served, number: int) -> None:
+    """The next only when it has heeded this one: it comes to its end after all that wait."""
+    scene.tell(served, signal.SIGHUP)
+    until(lambda: served.output().count("Hang up: Master") == number, PATIENCE, served.output)
+    time.sleep(BETWEEN_RELOADS)
 
 
 if __name__ == "__main__":

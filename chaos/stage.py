@@ -22,7 +22,8 @@ class Scenario(Protocol):
     """A module with a fault in it.
 
     ``ROUNDS`` are those of a release; ``SHORT`` ones already show each of the ``DEFECTS``, which
-    are named with the invariant that they break.
+    are named with the invariant that they break. A ``SCENE`` is named where the ordinary one
+    will not do.
     """
 
     ROUNDS: int
@@ -62,7 +63,7 @@ def run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
 
 def _played(scenario: Scenario, rounds: int, slack: float) -> Row:
     began = time.monotonic()
-    scene = Scene(slack)
+    scene = getattr(scenario, "SCENE", Scene)(slack)
     breaches: list[Breach] = []
     try:
         scenario.play(scene, rounds)
