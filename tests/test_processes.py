@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from apps import quarry
 
-from flask_backburner.engine.local import keeper
+from flask_backburner.engine.local import berth, keeper
 from flask_backburner.engine.local.address import Address
 from flask_backburner.engine.local.pool import Means
 from flask_backburner.engine.local.processes import ProcessPool
@@ -302,12 +302,31 @@ def test_slots_outlive_the_process_that_forked_them_and_another_takes_its_place(
 ) -> None:
     site.start("a", quarry.hold)
     latch.arrived(1, SECONDS)
-    family = processes.descendants(os.getpid())
-    nursery = max(family, key=lambda pid: len(processes.descendants(pid)))
-    processes.kill(nursery, signal.SIGKILL)
+    processes.kill(nursery(), signal.SIGKILL)
     assert site.run("b", quarry.add, 1, 2) == Succeeded(b"3")
     latch.open()
     assert site.outcome("a") == Succeeded(b'"let go"')
+
+
+def nursery() -> int:
+    """The process that forks slots."""
+    family = processes.descendants(os.getpid())
+    return max(family, key=lambda pid: len(processes.descendants(pid)))
+
+
+def test_if_it_does_not_answer_jobs_are_handed_back_until_another_has_taken_its_place(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(berth, "ANSWER_SECONDS", 1.0)
+    pid = site.result("a", quarry.pid)
+    stopped = nursery()
+    processes.kill(stopped, signal.SIGSTOP)
+    processes.kill_all([pid])
+    assert site.run("b", quarry.add, 1, 2) == Released(started=False)
+    assert not processes.alive(stopped)
+    assert "no process could be started: timed out" in caplog.text
+    until(lambda: site.pool.room == 2, SECONDS)
+    assert site.run("c", quarry.add, 1, 2) == Succeeded(b"3")
 
 
 @pytest.fixture

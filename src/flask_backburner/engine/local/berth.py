@@ -33,6 +33,9 @@ from .channel import (
 from .letter import Letter
 
 BURIAL_SECONDS = 2.0
+BOOT_SECONDS = 60.0
+ANSWER_SECONDS = 15.0
+"""A nursery that does not answer for so long hangs; it may take some for killing processes."""
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:]; "
@@ -194,14 +197,14 @@ class Nurse:
     def _ask(self, berth: Berth) -> int:
         try:
             return self._request(self._started(), self._birth, berth.theirs)
-        except ConnectionError:
-            self._end()  # somebody has killed it: another can be started
+        except ConnectionError:  # somebody has killed it: another can be started
             return self._request(self._started(), self._birth, berth.theirs)
 
     def _started(self) -> socket.socket:
         if self._control is None:
             with _forking:
                 self._control, theirs = socket.socketpair()
+            self._control.settimeout(BOOT_SECONDS)
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", _PROGRAM, *sys.path],
@@ -216,10 +219,15 @@ class Nurse:
     def _request(
         self, control: socket.socket, request: bytes, ends: Sequence[socket.socket]
     ) -> int:
-        socket.send_fds(control, [request], [end.fileno() for end in ends])
-        answer = control.recv(NUMBER.size)
-        if len(answer) != NUMBER.size:
-            raise ConnectionResetError("the process that starts others has ended")
+        try:
+            socket.send_fds(control, [request], [end.fileno() for end in ends])
+            answer = control.recv(NUMBER.size)
+            if len(answer) != NUMBER.size:
+                raise ConnectionResetError("the process that starts others has ended")
+        except (ConnectionError, TimeoutError):
+            self._end(0.0)  # a late answer would be taken for that to the next request
+            raise
+        control.settimeout(ANSWER_SECONDS)
         guard: int = NUMBER.unpack(answer)[0]
         return guard
 
@@ -233,15 +241,19 @@ class Nurse:
     def close(self) -> None:
         """End the nursery; the slots are not touched. Repeatable."""
         with self._asking:
-            self._end()
+            self._end(ANSWER_SECONDS)
 
-    def _end(self) -> None:
+    def _end(self, patience: float) -> None:
         control, self._control = self._control, None
         process, self._process = self._process, None
         if control is not None:
             control.close()
         if process is not None:
-            process.wait()
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def forget(self) -> None:
         """In a forked child: let go, or the nursery would not notice its worker's end."""

@@ -26,6 +26,7 @@ LOADING_SECONDS = 300.0
 LOOK = 0.1
 LEAVING_SECONDS = 2.0
 AT_ONCE = 0.001
+GUARD_SECONDS = 0.5
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
@@ -172,10 +173,12 @@ class Keeper:
 
     def _attended(self, running: RunningJob, berth: Berth) -> Outcome:
         while True:
-            for message in berth.wait():
+            for message in berth.wait(GUARD_SECONDS):
                 outcome = self._heard(running, berth, message)
                 if outcome is not None:
                     return outcome
+            if berth.killed_at and time.monotonic() - berth.killed_at > GUARD_SECONDS:
+                self._duty.nurse.kill_guard(berth)
 
     def _heard(self, running: RunningJob, berth: Berth, message: Message) -> Outcome | None:
         match message:

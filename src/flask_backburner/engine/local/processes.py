@@ -12,7 +12,7 @@ from ...errors import JobInterrupted, JobReleased
 from ...installation import Installation
 from ...runner import stopped
 from ...running import RunningJob
-from ...store.base import Report, Settlement
+from ...store.base import Settlement
 from .address import Address
 from .berth import Berth, Nurse
 from .keeper import Duty, Keeper
@@ -20,7 +20,6 @@ from .letter import letter_about
 from .pool import Means, Pool
 
 FORCED_SECONDS = 3.0
-GUARD_SECONDS = 0.5
 
 CAN_FORK = hasattr(os, "fork") and hasattr(socket, "send_fds")
 """Whether this system can have process jobs; Windows cannot."""
@@ -78,12 +77,6 @@ class ProcessPool(Pool):
         berth = self._duty.berths.get(running)
         if berth is not None:
             berth.kill()
-
-    def enforce(self, now: float) -> list[Report]:
-        for berth in list(self._duty.berths.values()):
-            if berth.killed_at and now - berth.killed_at > GUARD_SECONDS:
-                self._duty.nurse.kill_guard(berth)
-        return super().enforce(now)
 
     def _came_back(self, running: RunningJob) -> None:
         """Its slot is another by now."""
