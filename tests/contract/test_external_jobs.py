@@ -67,3 +67,15 @@ def test_an_external_job_that_falls_silent_is_lost(
     assert record.fault is not None
     assert record.fault.code == "lost"
     assert store.counters() == counted(store)
+
+
+@pytest.mark.parametrize("outcome", [DONE, BROKEN, Cancelled()])
+def test_an_external_job_that_is_over_may_be_silent(
+    store: Store, clock: FakeClock, outcome: Outcome
+) -> None:
+    add(store, "a", external=True, deadline=10.0)
+    settle(store, None, driven("a"), outcome)
+    before = store.get("a")
+    clock.move(11)
+    assert store.rescue() == []
+    assert store.get("a") == before
