@@ -247,6 +247,15 @@ def tokens(shop: Depot, count: int) -> None:
     post.close()
 
 
+def waiting_tokens(shop: Depot) -> int:
+    with shop.broker() as connection:
+        queue = shop.celery.names.everything
+        declared = connection.default_channel.queue_declare(
+            queue=queue, durable=True, auto_delete=False
+        )
+        return int(declared.message_count)
+
+
 FORGED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"task": "backburner.carry", "id": "x", "timelimit": [0.001, 0.001]}, {}),
     ({"task": "backburner.carry", "id": "x", "eta": "2999-01-01T00:00:00"}, {}),
@@ -258,6 +267,8 @@ FORGED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {}),
     ({"task": "backburner.carry", "id": "x"}, {"content_type": "application/x-python-serialize"}),
     ({"task": "backburner.carry", "id": "x"}, {"content_type": "application/x-yaml"}),
+    ({"task": ["a", "list"]}, {}),
+    ({"task": "backburner.carry", "compression": "application/x-nonsense"}, {}),
 ]
 
 
@@ -290,7 +301,9 @@ def test_forged_and_doubled_tokens_change_nothing(shop: Depot, journal: Journal)
     jobs += [depot.add.delay(n, n) for n in range(20)]
     assert [ended(job).state for job in jobs] == ["succeeded"] * 40
     assert sorted(entry.id for entry in journal.entries("add")) == sorted(job.id for job in jobs)
-    assert worker.running()
+    until(lambda: waiting_tokens(shop) == 0, LONG, "the end of all messages")
+    assert ended(depot.add.delay(1, 2)).result == 3
+    assert worker.running(), worker.output()
     assert {job.attempt for job in jobs} == {1}
 
 
@@ -313,10 +326,7 @@ def test_a_thousand_jobs_leave_few_tokens(shop: Depot, latch: Latch) -> None:
         depot.hold.delay()
     latch.arrived(2, LONG)
     depot.add.map([(n, n) for n in range(1000)])
-    with shop.broker() as connection:
-        queue = shop.celery.names.everything
-        declared = connection.default_channel.queue_declare(queue=queue, durable=True)
-    assert declared.message_count <= 10
+    assert waiting_tokens(shop) <= 10
 
 
 # When something dies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -10,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ...store.base import Store, WorkerInfo
-from ...trouble import Trouble
 from .names import QueueNames
 from .post import Post
+
+logger = logging.getLogger("flask_backburner")
 
 KNOWN_SECONDS = 1.0
 UNKNOWN_SECONDS = 0.1
@@ -30,7 +32,7 @@ class Announcer:
         self._post = post
         self._names = names
         self._store = store
-        self._trouble = Trouble("The announcing of jobs")
+        self._trouble = ""
         self._workers: list[WorkerInfo] = []
         self._looked_at = float("-inf")
         self._begin()
@@ -74,9 +76,17 @@ class Announcer:
             for name, tokens in self._tokens(pending).items():
                 self._post.fill(name, tokens)
         except Exception as error:
-            self._trouble.tell(error)
+            self._say(f"{type(error).__name__}: {error}")
         else:
-            self._trouble.over()
+            self._trouble = ""
+
+    def _say(self, trouble: str) -> None:
+        """Once, and not at every try: what is wrong, and that nothing is lost."""
+        if not self._trouble:
+            logger.warning(
+                "Jobs cannot be announced now; workers find them once they can: %s", trouble
+            )
+        self._trouble = trouble
 
     def _tokens(self, pending: Counter[str]) -> Counter[str]:
         """How many tokens each of the broker's queues is to hold."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-import uuid
-from typing import Any
-
 from celery import Celery
 from kombu import Connection, Producer
 
-from .tokens import CARRY, CONNECT_SECONDS, JSON, TRANSIENT, token_queue
+from .tokens import CONNECT_SECONDS, JSON, TOKEN, token_envelope, token_queue
 
 REPLY_SECONDS = 5.0
 
@@ -43,7 +39,7 @@ class Post:
         )
         producer = Producer(channel, auto_declare=False)
         for _ in range(tokens - there.message_count):
-            producer.publish(_BODY, routing_key=name, serializer=JSON, **_envelope())
+            producer.publish(TOKEN, routing_key=name, serializer=JSON, **token_envelope())
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -65,31 +61,3 @@ class Post:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.collect(socket_timeout=0.1)  # does not wait for a broker that is away
-
-
-_BODY: tuple[Any, ...] = (
-    [],
-    {},
-    {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
-)
-_ORIGIN = socket.gethostname()
-
-
-def _envelope() -> dict[str, Any]:
-    """What Celery wants to know of a task, in version 2 of its protocol."""
-    id = str(uuid.uuid4())
-    headers = {
-        "lang": "py",
-        "task": CARRY,
-        "id": id,
-        "root_id": id,
-        "parent_id": None,
-        "group": None,
-        "origin": _ORIGIN,
-        "ignore_result": True,
-    }
-    return {
-        "headers": headers,
-        "correlation_id": id,
-        "delivery_mode": TRANSIENT,
-    }

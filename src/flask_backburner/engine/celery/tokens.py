@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from celery import Celery
 from celery.app.amqp import AMQP
-from celery.worker.request import Request
-from kombu import Connection, Exchange, Queue
+from celery.worker.consumer import Consumer
+from kombu import Connection, Exchange, Message, Queue
 
 from ...settings import Settings
 from .names import QueueNames
@@ -44,18 +47,50 @@ class _Amqp(AMQP):
     autoexchange = staticmethod(lambda name: Exchange(""))
 
 
-class Token(Request):
-    """A message that is no more than a hint: what it asks for besides is not heard."""
+class Intake(Consumer):
+    """Takes whatever arrives for a token: that it came is all that it can say.
 
-    eta = None
+    So nobody who can write to the broker decides what runs, or how, and no message is strange
+    enough to end the worker.
+    """
 
-    @property
-    def time_limits(self) -> tuple[None, None]:
-        return None, None
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Message], Any]:
+        handle = super().create_task_handler(*args, **options)
 
-    @time_limits.setter
-    def time_limits(self, value: object) -> None:
-        """A job's timeout is its task's, not a message's."""
+        def take(message: Message) -> Any:
+            envelope = token_envelope()
+            message.headers = envelope.pop("headers")
+            message.properties = envelope
+            message.body, message.errors, message._decoded_cache = _BODY, [], None
+            message.content_type, message.content_encoding = "application/json", "utf-8"
+            return handle(message)
+
+        return take
+
+
+TOKEN: tuple[Any, ...] = (
+    [],
+    {},
+    {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
+)
+_BODY = msgspec.json.encode(TOKEN)
+_ORIGIN = socket.gethostname()
+
+
+def token_envelope() -> dict[str, Any]:
+    """What Celery wants to know of a task, in version 2 of its protocol."""
+    id = str(uuid.uuid4())
+    headers = {
+        "lang": "py",
+        "task": CARRY,
+        "id": id,
+        "root_id": id,
+        "parent_id": None,
+        "group": None,
+        "origin": _ORIGIN,
+        "ignore_result": True,
+    }
+    return {"headers": headers, "correlation_id": id, "delivery_mode": TRANSIENT}
 
 
 def token_queue(name: str) -> Queue:
@@ -81,6 +116,7 @@ def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], N
         broker_connection_max_retries=None,
         broker_heartbeat=2 * ALIVE_SECONDS,
         broker_transport_options=_transport_options(settings, names),
+        worker_consumer=f"{__name__}:{Intake.__name__}",
         worker_concurrency=settings.processes,
         worker_prefetch_multiplier=1,
         worker_lost_wait=0.5,
@@ -90,8 +126,8 @@ def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], N
         worker_redirect_stdouts=False,
     )
 
-    @app.task(name=CARRY, Request=f"{__name__}:{Token.__name__}", shared=False)
-    def carried(*args: object, **kwargs: object) -> None:
+    @app.task(name=CARRY, shared=False)
+    def carried() -> None:
         carry()
 
     return app
