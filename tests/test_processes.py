@@ -46,6 +46,7 @@ class Site:
         self.bell = threading.Event()
         self.begun: list[str] = []
         self.committed: list[Report] = []
+        self.on_begin: Callable[[Claim], None] = lambda claim: None
         self.commit: Callable[[Report], bool] = lambda report: True
         self.outcomes: dict[str, Outcome] = {}
         self.told: dict[str, list[Report]] = {}
@@ -56,6 +57,7 @@ class Site:
 
     def _begin(self, claim: Claim) -> bool:
         self.begun.append(claim.id)
+        self.on_begin(claim)
         return True
 
     def _committed(self, report: Report) -> bool:
@@ -243,6 +245,16 @@ def test_a_job_cancelled_before_its_process_is_ready_never_begins(site: Site) ->
     site.pool.interrupt(["a"], JobCancelled)
     outcome = site.outcome("a")
     assert outcome == (Succeeded(b"3") if "a" in site.begun else Cancelled())
+
+
+def test_a_job_cancelled_just_as_it_begins_stops_without_force(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.result("warm", quarry.add, 1, 2)
+    site.on_begin = lambda claim: site.pool.interrupt([claim.id], JobCancelled)
+    for number in range(20):
+        assert site.run(f"job {number}", quarry.wait_for_ever) == Cancelled()
+    assert caplog.records == []
 
 
 def test_jobs_in_line_are_handed_back_as_not_begun(site: Site, latch: Latch) -> None:

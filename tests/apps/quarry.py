@@ -154,3 +154,8 @@ def leave_fork() -> int:
 def pass_on(left: int, right: int) -> str:
     """Leaves the work to another job."""
     return add.delay(left, right).id
+
+
+@tasks.task(process=True)
+def wait_for_ever() -> None:
+    threading.Event().wait()

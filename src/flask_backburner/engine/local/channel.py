@@ -61,6 +61,9 @@ class Interrupt(Struct, frozen=True, tag=True):
     fence: int
     how: str
 
+    def means(self, claim: Claim) -> bool:
+        return (self.id, self.fence) == (claim.id, claim.fence)
+
 
 class Ready(Struct, frozen=True, tag=True):
     """The app is loaded."""

@@ -32,13 +32,17 @@ class Herald:
         self._poll.register(side.fileno(), select.POLLIN)
         self._telling = threading.Lock()
         self._running: RunningJob | None = None
+        self._early: Interrupt | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._attend, name="backburner-herald", daemon=True).start()
 
     def follow(self, running: RunningJob) -> None:
-        """Tell of this job from now on."""
-        self._running = running
+        """Tell of this job from now on, which may have been told to stop already."""
+        with self._telling:
+            self._running = running
+            if self._early is not None:
+                self._interrupt(self._early)
 
     def last_words(self) -> Report | None:
         """What is new of the job and was not told; nothing more is."""
@@ -57,16 +61,17 @@ class Herald:
     def _hear_and_tell(self) -> None:
         try:
             for interrupt in self._side.arrived() if self._poll.poll(TELL_INTERVAL * 1000) else ():
-                self._interrupt(interrupt)
+                with self._telling:
+                    self._interrupt(interrupt)
             self._tell()
         except MemoryError:
             return  # the job's own matter; there may be more at the next look
 
     def _interrupt(self, interrupt: Interrupt) -> None:
-        running = self._running
-        if running is None or running.interrupt is not None:
-            return
-        if (running.claim.id, running.claim.fence) == (interrupt.id, interrupt.fence):
+        running, self._early = self._running, None
+        if running is None:
+            self._early = interrupt
+        elif running.interrupt is None and interrupt.means(running.claim):
             running.interrupt = INTERRUPTIONS[interrupt.how]
             signal.pthread_kill(self.main, signal.SIGTERM)
 

@@ -131,6 +131,9 @@ class Slot:
         outcome: Outcome | None = None
         try:
             self._target = running
+            if running.interrupt is not None:  # no signal comes any more
+                self._target = None
+                raise running.interrupt
             outcome = run_job(self._installation, running)
         except JobInterrupted:
             how = running.interrupt or how  # it came just when the job was over
