@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "flask_backburner"
 
-CONTRACT = ["tests/contract", "-k", "sqlite or memory"]
+CONTRACT = ["tests/contract", "-k", "sqlite"]
 OF_SQLITE = [f"tests/test_{noun}.py" for noun in ("sqlite", "liveness", "retention", "diagnosis")]
 OF_UPKEEP = ["tests/test_upkeep.py"]
 MODEL = ["tests/test_store_model.py"]
@@ -256,7 +256,7 @@ MUTANTS = [
     Mutant("priority", "store/line.py", "ORDER BY priority DESC, seq", "ORDER BY seq"),
     Mutant("room", "store/line.py", "return sorted(found)[:most]", "return sorted(found)"),
     Mutant("order of kinds", "store/line.py", "return sorted(found)[:most]", "return found[:most]"),
-    Mutant("saved goes along", "store/claims.py", "if fence == 1:", "if True:"),
+    Mutant("saved goes along", "store/claims.py", "if claim.fence == 1:", "if True:"),
     # Expiry, silence, forgetting
     Mutant(
         "expiry of the begun",
@@ -279,8 +279,8 @@ MUTANTS = [
     Mutant("kept until", "store/retention.py", "AND kept_until <= ?", "AND kept_until <= ? + 5"),
     Mutant(
         "kept until it is told",
-        "store/sqlite.py",
-        "record.kept_until.timestamp() <= self.now()",
+        "store/look.py",
+        "record.kept_until.timestamp() <= self.now",
         "False",
     ),
     Mutant("finished before", "store/retention.py", "AND finished_at < ?", "AND finished_at <= ?"),
@@ -319,9 +319,11 @@ MUTANTS = [
         "DELETE FROM saved WHERE seq = ? AND key = ?",
         "DELETE FROM saved WHERE seq = ? AND key = ? AND 0",
     ),
-    Mutant("aliases", "store/sqlite.py", "if alias in seen:", "if False:"),
-    Mutant("aliases of one batch", "store/sqlite.py", "seen.add(alias)", ""),
-    Mutant("queue is full", "store/sqlite.py", "if queued + more > limit:", "if queued > limit:"),
+    Mutant("aliases", "store/additions.py", "if alias in seen:", "if False:"),
+    Mutant("aliases of one batch", "store/additions.py", "seen.add(alias)", ""),
+    Mutant(
+        "queue is full", "store/additions.py", "if queued + more > limit:", "if queued > limit:"
+    ),
     # Liveness, hangs and elections
     Mutant(
         "the living are not dead",
