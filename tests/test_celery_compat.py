@@ -233,6 +233,31 @@ def test_a_time_without_a_zone_is_in_the_configured_one(shop: Shop) -> None:
     assert noon.run_at == datetime(2030, 1, 1, 3, tzinfo=UTC)
 
 
+def test_without_a_zone_and_without_utc_it_is_the_machines(shop: Shop) -> None:
+    @shop.celery.task
+    def work() -> None: ...
+
+    shop.celery.conf.enable_utc = False
+    noon = work.apply_async(eta=datetime(2030, 1, 1, 12)).job
+    assert noon.run_at == datetime(2030, 1, 1, 12).astimezone()
+
+
+def test_limits_and_lifetimes_are_those_of_the_definition(shop: Shop) -> None:
+    shop.celery.conf.task_soft_time_limit = 5
+
+    @shop.celery.task
+    def usual() -> None: ...
+
+    @shop.celery.task(soft_time_limit=7, time_limit=9, expires=60, max_retries=2)
+    def own() -> None: ...
+
+    definitions = [shop.celery.definition(each) for each in (usual, own)]
+    assert [each.timeout for each in definitions] == [5, 7]
+    assert [each.process for each in definitions] == [False, True]
+    assert [each.expires for each in definitions] == [None, 60]
+    assert [each.retries for each in definitions] == [3, 2]
+
+
 def test_a_task_that_expires_is_revoked(shop: Shop) -> None:
     @shop.celery.task
     def work() -> None: ...
@@ -371,18 +396,22 @@ def test_a_task_tells_only_its_own_state(shop: Shop) -> None:
         result.get()
 
 
-def test_started_is_told_only_where_it_is_wished(tmp_path: Path) -> None:
-    for tracked, expected in [(False, "PENDING"), (True, "STARTED")]:
-        with shop_in(tmp_path / str(tracked), task_track_started=tracked) as shop:
-            seen: list[str] = []
+@pytest.mark.parametrize(
+    ("setting", "option", "expected"),
+    [(False, None, "PENDING"), (True, None, "STARTED"), (False, True, "STARTED")],
+)
+def test_started_is_told_only_where_it_is_wished(
+    tmp_path: Path, setting: bool, option: bool | None, expected: str
+) -> None:
+    with shop_in(tmp_path, task_track_started=setting) as shop:
 
-            @shop.celery.task(bind=True)
-            def work(self: Any) -> None:
-                seen.append(self.AsyncResult(self.request.id).state)  # noqa: B023  # run at once
+        @shop.celery.task(bind=True, track_started=option)
+        def work(self: Any) -> str:
+            return str(self.AsyncResult(self.request.id).state)
 
-            work.delay()
-            shop.run()
-            assert seen == [expected]
+        result = work.delay()
+        shop.run()
+        assert result.get() == expected
 
 
 def test_ignore_leaves_the_state_as_it_was_told(shop: Shop) -> None:

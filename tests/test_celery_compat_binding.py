@@ -297,6 +297,34 @@ LATE = """
 """
 
 
+def test_a_task_class_that_names_only_the_current_app_says_nothing(program: Program) -> None:
+    assert program("""
+        from flask import current_app as flask_app
+
+        class Logged(Task):
+            def __call__(self, *args, **kwargs):
+                return [flask_app.name, self.run(*args, **kwargs)]
+
+        celery = Celery("tasks", task_cls=Logged)
+
+        @celery.task
+        def work():
+            return "done"
+
+        answers = []
+        for app in (made("first", "a"), made("second", "b")):
+            with app.app_context():
+                result = work.delay()
+                run_jobs(app)
+                answers.append(result.get())
+        tell(*answers)
+    """) == [["first", "done"], ["second", "done"]]
+
+
+def test_celery_itself_is_not_imported(program: Program) -> None:
+    assert program("tell('celery' in sys.modules)") == [False]
+
+
 def test_a_celery_object_that_comes_too_late_names_the_line_that_helps(program: Program) -> None:
     assert program(LATE.format(line="")) == [
         "__main__.work is used in the app 'shop', which has answered requests before the Celery "

@@ -86,7 +86,7 @@ class Client(ABC):
             if inspect.isfunction(call):
                 found = inspect.getclosurevars(call)
                 for value in [*found.nonlocals.values(), *found.globals.values()]:
-                    if isinstance(value, Flask):
+                    if issubclass(type(value), Flask):  # which the proxy of any app is not
                         yield value
 
     def installation(self, owner: str) -> Installation:

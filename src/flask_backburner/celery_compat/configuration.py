@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from importlib import import_module
 from pkgutil import resolve_name
 from types import ModuleType
@@ -129,6 +129,8 @@ class Conf(MutableMapping[str, Any]):
     @property
     def zone(self) -> tzinfo:
         """The zone of times that say none."""
+        if self["timezone"] is None and not self["enable_utc"]:
+            return datetime.now().astimezone().tzinfo or UTC
         try:
             return ZoneInfo(self["timezone"] or "UTC")
         except (KeyError, ValueError, OSError) as error:

@@ -82,6 +82,8 @@ class Definition(OwnTask[..., Any]):
             expires=None if isinstance(task.expires, datetime) else task.expires,
         )
         self.signature = CallSignature(self.function, self.name)
+        own = task.track_started
+        self.track_started = bool(conf["task_track_started"] if own is None else own)
         for option in ("rate_limit", "compression"):
             if getattr(task, option, None) is not None:
                 logger.warning("The %s of task %s has no effect here", option, self.name)

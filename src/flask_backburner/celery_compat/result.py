@@ -191,11 +191,10 @@ class AsyncResult(Result):
             job = self.job
         except JobNotFound:
             return Look()
-        return look_at(job, heard(self._installation().store.saved(job.id)), self._tracks_start())
-
-    def _tracks_start(self) -> bool:
-        client = self._app or client_here()
-        return client is not None and bool(client.conf["task_track_started"])
+        installation = self._installation()
+        definition = installation.definition(job.task)
+        tracks_start = getattr(definition, "track_started", False)
+        return look_at(job, heard(installation.store.saved(job.id)), tracks_start)
 
     def exists(self) -> bool:
         """Whether there is a job of this id."""
