@@ -144,6 +144,20 @@ def test_no_process_is_started_before_there_is_a_job(site: Site) -> None:
     assert processes.descendants(os.getpid()) == set()
 
 
+def test_a_job_goes_back_in_line_when_the_system_refuses_a_thread(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        site.start("a", quarry.add, 1, 2)
+    assert site.outcome("a") == Released(started=False)
+    assert "Job a (apps.quarry:add) goes back in line: can't start new thread" in caplog.text
+    assert site.run("b", quarry.add, 1, 2) == Succeeded(b"3")
+
+
 def test_a_process_without_a_job_ends_after_a_while(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -305,7 +319,8 @@ def test_after_a_death_the_slot_has_another_process(site: Site) -> None:
 
 def test_a_process_that_dies_without_a_job_is_no_crash_of_the_next(site: Site) -> None:
     pid = site.result("a", quarry.pid)
-    processes.kill_all([pid])
+    processes.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in processes.every(), SECONDS, "the last thread's end")
     assert site.run("b", quarry.add, 1, 2) == Succeeded(b"3")
 
 
@@ -333,7 +348,8 @@ def test_if_it_does_not_answer_jobs_are_handed_back_until_another_has_taken_its_
     pid = site.result("a", quarry.pid)
     stopped = nursery()
     processes.kill(stopped, signal.SIGSTOP)
-    processes.kill_all([pid])
+    processes.kill(pid, signal.SIGKILL)
+    until(lambda: pid not in processes.every(), SECONDS, "the last thread's end")
     assert site.run("b", quarry.add, 1, 2) == Released(started=False)
     assert not processes.alive(stopped)
     assert "no process could be started: timed out" in caplog.text

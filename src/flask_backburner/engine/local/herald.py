@@ -14,6 +14,7 @@ from ...store.base import Report
 from .channel import Channel, Interrupt, News
 
 TELL_INTERVAL = 0.1
+CALLS = 5
 INTERRUPTIONS: dict[str, type[JobInterrupted]] = {
     kind.__name__: kind for kind in (JobCancelled, JobTimedOut, JobReleased)
 }
@@ -33,6 +34,7 @@ class Herald:
         self._telling = threading.Lock()
         self._running: RunningJob | None = None
         self._early: Interrupt | None = None
+        self._calls_left = 0
 
     def start(self) -> None:
         threading.Thread(target=self._attend, name="backburner-herald", daemon=True).start()
@@ -48,6 +50,7 @@ class Herald:
         """What is new of the job and was not told; nothing more is."""
         with self._telling:
             running, self._running = self._running, None
+            self._calls_left = 0
             return None if running is None else running.news()
 
     def _attend(self) -> None:
@@ -64,6 +67,7 @@ class Herald:
                 with self._telling:
                     self._interrupt(interrupt)
             self._tell()
+            self._call()
         except MemoryError:
             return  # the job's own matter; there may be more at the next look
 
@@ -73,7 +77,21 @@ class Herald:
             self._early = interrupt
         elif running.interrupt is None and interrupt.means(running.claim):
             running.interrupt = INTERRUPTIONS[interrupt.how]
+            self._calls_left = CALLS
+            self._call()
+
+    def _call(self) -> None:
+        """Signal the job's thread, again at the next looks if need be.
+
+        A signal is lost on a thread that was just about to wait in a system call.
+        """
+        if self._calls_left:
+            self._calls_left -= 1
             signal.pthread_kill(self.main, signal.SIGTERM)
+
+    def was_heard(self) -> None:
+        """The signal has arrived."""
+        self._calls_left = 0
 
     def _tell(self) -> None:
         with self._telling:

@@ -150,6 +150,7 @@ class Slot:
         target = self._target
         if target is not None and target.interrupt is not None:
             self._target = None
+            self._herald.was_heard()
             raise target.interrupt
 
     def _commit(self, report: Report) -> bool:
