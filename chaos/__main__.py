@@ -5,10 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from chaos import embedded, hang, kills, kinds, poison, resume, shutdown, stage
+from chaos import (
+    celery_children,
+    celery_kills,
+    celery_line,
+    celery_restarts,
+    celery_tokens,
+    embedded,
+    hang,
+    kills,
+    kinds,
+    poison,
+    resume,
+    shutdown,
+    stage,
+)
 from chaos.inquiry import inquire
 
-SCENARIOS: Sequence[stage.Scenario] = (kills, embedded, poison, resume, shutdown, hang, kinds)
+SCENARIOS: Sequence[stage.Scenario] = (
+    *(kills, embedded, poison, resume, shutdown, hang, kinds),
+    *(celery_kills, celery_children, celery_restarts, celery_line, celery_tokens),
+)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from chaos.celery_scene import CHILD_NOTICED, CeleryScene
 ROUNDS = 30
 SHORT = 3
 SCENE = CeleryScene
-DEFECTS = {"no_rescue": "deadline"}
+DEFECTS = {"child_unseen": "late"}
 SECONDS = 0.5
 SIZE = 2
 

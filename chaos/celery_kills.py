@@ -10,7 +10,7 @@ from chaos.celery_scene import NOTICED, CeleryScene
 ROUNDS = 5
 SHORT = 1
 SCENE = CeleryScene
-DEFECTS = {"no_rescue": "finished"}
+DEFECTS = {"redis_no_rescue": "finished"}
 JOBS = 80
 SECONDS = 0.05
 SIZE = 4

@@ -10,7 +10,7 @@ from chaos.celery_scene import RESUMED, CeleryScene
 ROUNDS = 20
 SHORT = 2
 SCENE = CeleryScene
-DEFECTS = {"delete_on_pop": "kept"}
+DEFECTS = {"announced_once": "finished"}
 JOBS = 20
 SIZE = 2
 CUTS = 20

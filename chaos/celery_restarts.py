@@ -10,7 +10,7 @@ from chaos.celery_scene import RESUMED, CeleryScene
 ROUNDS = 10
 SHORT = 1
 SCENE = CeleryScene
-DEFECTS = {"delete_on_pop": "kept"}
+DEFECTS = {"settled_once": "finished"}
 JOBS = 40
 SECONDS = 0.1
 SIZE = 2

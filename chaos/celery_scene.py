@@ -102,9 +102,14 @@ class CeleryScene(Scene):
         )
 
     def restarted(self, server: RedisServer | RabbitServer) -> None:
-        """Kill a server and start it again."""
+        """Kill a server, and start it again when a job has ended in the meantime."""
         server.kill()
+        before = self.ended()
+        until(lambda: self.ended() > before or not self._going_on(), PATIENCE, "an end")
         server.start()
+
+    def _going_on(self) -> bool:
+        return any(not attempt.ended for attempt in self.journal.attempts())
 
     def _left_over(self) -> list[str]:
         return descriptors(self.folder / "store")  # what serves the scene itself still runs

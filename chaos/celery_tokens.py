@@ -9,12 +9,12 @@ import redis
 from kombu import Connection
 
 from chaos import stage
-from chaos.celery_scene import CeleryScene
+from chaos.celery_scene import NOTICED, CeleryScene
 
 ROUNDS = 40
 SHORT = 4
 SCENE = CeleryScene
-DEFECTS = {"delete_on_pop": "kept"}
+DEFECTS = {"announced_once": "late"}
 JOBS = 30
 SIZE = 2
 COPIES = 200
@@ -34,8 +34,9 @@ BODIES: tuple[Any, ...] = (None, [], "text", [[], {}, {}], [["other", 7], {"queu
 
 def play(scene: CeleryScene, rounds: int) -> None:
     """None of it is to change what becomes of a job."""
-    scene.start("nap", 0.0, jobs=0)
+    scene.start("nap", 0.0, jobs=JOBS)  # nobody is there yet who could be sent a token
     scene.crew(SIZE)
+    scene.all_end(within=NOTICED)
     with redis.Redis.from_url(scene.redis.url) as broker:
         for number in range(rounds):
             scene.start("nap", 0.01, jobs=JOBS)

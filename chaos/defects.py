@@ -99,6 +99,44 @@ def children_stay() -> None:
     replace(slot, "has_children", lambda: False)
 
 
+# Those of Celery's workers import it late: it takes long to load, and other scenarios are timed.
+
+
+def redis_no_rescue() -> None:
+    """Nobody takes up what the dead leave in Redis."""
+    from flask_backburner.store.redis import RedisStore
+
+    replace(RedisStore, "rescue", lambda store, hang=None: [])
+
+
+def child_unseen() -> None:
+    """A worker does not see its own processes die; only their silence tells."""
+    from flask_backburner.engine.celery.overseer import Overseer
+
+    replace(Overseer, "_see_to_the_dead", lambda overseer: None)
+
+
+def announced_once() -> None:
+    """Jobs whose token was lost are not announced again."""
+    from flask_backburner.engine.celery.overseer import Overseer
+
+    replace(Overseer, "_announce_again", lambda overseer: None)
+
+
+def settled_once() -> None:
+    """What could not be recorded at once is forgotten."""
+    from flask_backburner.engine.celery.carrier import Carrier
+
+    tried_turn = Carrier._tried_turn
+
+    def careless(carrier: Any, *others: Any, **more: Any) -> Any:
+        turn = tried_turn(carrier, *others, **more)
+        carrier._settled = []
+        return turn
+
+    replace(Carrier, "_tried_turn", careless)
+
+
 def replace(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
@@ -114,6 +152,10 @@ _ALL = (
     no_fence,
     never_killed,
     children_stay,
+    redis_no_rescue,
+    child_unseen,
+    announced_once,
+    settled_once,
 )
 DEFECTS: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}
 
