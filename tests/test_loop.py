@@ -74,6 +74,26 @@ def round_() -> Iterator[Round]:
     round_.pool.close(30.0)
 
 
+async def nothing() -> None:
+    """What a job does that has nothing to do."""
+
+
+def test_jobs_go_back_in_line_when_the_system_refuses_a_thread(
+    round_: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        round_.take(a=nothing, b=nothing)
+    refused = Released(started=False)
+    assert round_.settled(2) == {"a": refused, "b": refused}
+    round_.take(c=nothing)
+    assert round_.settled(1) == {"c": Succeeded(b"1")}
+    assert round_.begun == ["c"]
+
+
 async def for_ever() -> None:
     await asyncio.Event().wait()
 

@@ -342,19 +342,20 @@ def nursery() -> int:
 
 
 def test_if_it_does_not_answer_jobs_are_handed_back_until_another_has_taken_its_place(
-    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    site: Site, latch: Latch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(berth, "ANSWER_SECONDS", 1.0)
-    pid = site.result("a", quarry.pid)
+    site.start("a", quarry.hold)
+    latch.arrived(1, SECONDS)
     stopped = nursery()
     processes.kill(stopped, signal.SIGSTOP)
-    processes.kill(pid, signal.SIGKILL)
-    until(lambda: pid not in processes.every(), SECONDS, "the last thread's end")
     assert site.run("b", quarry.add, 1, 2) == Released(started=False)
     assert not processes.alive(stopped)
     assert "no process could be started: timed out" in caplog.text
-    until(lambda: site.pool.room == 2, SECONDS)
+    until(lambda: site.pool.room == 1, SECONDS)
     assert site.run("c", quarry.add, 1, 2) == Succeeded(b"3")
+    latch.open()
+    assert site.outcome("a") == Succeeded(b'"let go"')
 
 
 @pytest.fixture

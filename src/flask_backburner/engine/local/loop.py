@@ -67,16 +67,22 @@ class LoopPool(Pool):
             self._started().call_soon_threadsafe(self._begin_line)
 
     def _accept(self, running: RunningJob) -> None:
+        self._started()
         self._line.append(running)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._runner is None:
-            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-            self._runner.get_loop().set_task_factory(self._make_task)
-            self._thread = threading.Thread(
-                target=self._serve, args=(self._runner,), name="backburner-loop", daemon=True
+            runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+            runner.get_loop().set_task_factory(self._make_task)
+            thread = threading.Thread(
+                target=self._serve, args=(runner,), name="backburner-loop", daemon=True
             )
-            self._thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                runner.close()
+                raise
+            self._runner, self._thread = runner, thread
         return self._runner.get_loop()
 
     def _serve(self, runner: asyncio.Runner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -17,6 +18,8 @@ from ...store.base import Claim, Report, Settlement
 
 STOP_SECONDS = 5.0
 """So long a job that was told to stop may take; then it is overdue."""
+
+logger = logging.getLogger("flask_backburner")
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,18 @@ class Pool(ABC):
         for claim in claims:
             running = RunningJob(claim, files, commit)
             self._held[running] = None
-            self._accept(running)
+            try:
+                self._accept(running)
+            except RuntimeError as error:
+                logger.error("Job %s (%s) goes back in line: %s", claim.id, claim.task, error)
+                self._ended(running, Released(started=False))
 
     @abstractmethod
     def _accept(self, running: RunningJob) -> None:
-        """Put a job that was just taken in line."""
+        """Put a job that was just taken in line, or raise ``RuntimeError``.
+
+        As Python does when the system refuses another thread.
+        """
 
     def _not_begun(self, running: RunningJob) -> Outcome | None:
         """Why the job is not to begin, if so; otherwise it is noted as begun."""

@@ -57,15 +57,15 @@ class ProcessPool(Pool):
         return 0 if self._duty.pause.lasts else super().room
 
     def _accept(self, running: RunningJob) -> None:
-        self._duty.line.put(running)
         if len(self._threads) < min(self.size, self.held):
             self._start_thread()
+        self._duty.line.put(running)
 
     def _start_thread(self) -> None:
         name = f"backburner-slot-{len(self._threads)}"
         thread = threading.Thread(target=Keeper(self._duty).serve, name=name, daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _tell(self, running: RunningJob, how: type[JobInterrupted]) -> None:
         running.interrupt = how

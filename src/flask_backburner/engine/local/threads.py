@@ -48,8 +48,8 @@ class ThreadPool(Pool):
         thread = threading.Thread(
             target=self._serve, name=f"backburner-job-{len(self._threads)}", daemon=True
         )
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     @property
     def waiting(self) -> int:
@@ -104,8 +104,8 @@ class ThreadPool(Pool):
 
     def _gone_astray(self, running: RunningJob) -> None:
         if len(self._replaced) < self.size:
-            self._replaced.add(running)
             self._start_thread()
+            self._replaced.add(running)
             return
         logger.error(
             "Job %s (%s) was told to stop %.0f s ago and keeps its thread, and so do %d others: "
