@@ -34,8 +34,8 @@ def _spawned(pid: int) -> None:
     note("spawn", word=str(pid))
 
 
-def _sleeper(**options: bool) -> subprocess.Popen[bytes]:
-    child = subprocess.Popen(["sleep", str(AGE)], **options)
+def _sleeper(*, start_new_session: bool = False) -> subprocess.Popen[bytes]:
+    child = subprocess.Popen(["sleep", str(AGE)], start_new_session=start_new_session)
     _spawned(child.pid)
     return child
 
@@ -302,7 +302,7 @@ def leaves_its_streams_elsewhere() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nothing, descriptor)
-    sys.stdout = sys.stderr = sys.stdin = None  # type: ignore[assignment]  # what a monster does
+    sys.stdout = sys.stderr = sys.stdin = None
 
 
 def tells_itself_to_end() -> None:

@@ -24,7 +24,8 @@ class RedisLedger(Ledger):
 
     def __init__(self, url: str) -> None:
         super().__init__(Path("/nowhere"))
-        self._redis = redis.Redis.from_url(url, socket_timeout=5.0)
+        # Answers are typed as whatever Redis might ever say.
+        self._redis: Any = redis.Redis.from_url(url, socket_timeout=5.0)
 
     def _key(self, *parts: str) -> str:
         return ":".join((f"{{bb:{NAMESPACE}}}", *parts))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from chaos import stage
 from chaos.checker import shown
 from chaos.scene import PATIENCE, Scene
+from support.latch import Latch
+from support.servers import Served
 
 ROUNDS = 1
 SHORT = 1
@@ -22,12 +25,7 @@ def play(scene: Scene, rounds: int) -> None:
     latches = [scene.latch(f"item-{item}") for item in HELD]
     for number in range(1, rounds + 1):
         scene.start("crawl", ITEMS, list(HELD))
-        for kill, latch in enumerate(latches, 1):
-            worker = scene.worker("--threads", "1")
-            latch.arrived(number, PATIENCE)
-            (attempt,) = scene.journal.going_on(worker.mark)
-            own = int(attempt.process.removeprefix(worker.mark))
-            scene.kill(worker, own if kill == len(HELD) else None)
+        worker = _killed_in_each(scene, latches, number)
         scene.all_end()
         scene.tell(worker)
         assert worker.wait() == 0, worker.output()
@@ -40,6 +38,23 @@ def play(scene: Scene, rounds: int) -> None:
         f"items ran {sum(items.values())} times in all, each at least once; "
         f"{len(steps)} steps ran {sum(steps.values())} times"
     )
+
+
+def _killed_in_each(scene: Scene, latches: Sequence[Latch], times: int) -> Served:
+    """Kill the job wherever it is held; the worker that was spared at last."""
+    *before, last = latches
+    for latch in before:
+        scene.kill(_held_at(scene, latch, times))
+    worker = _held_at(scene, last, times)
+    (attempt,) = scene.journal.going_on(worker.mark)
+    scene.kill(worker, int(attempt.process.removeprefix(worker.mark)))
+    return worker
+
+
+def _held_at(scene: Scene, latch: Latch, times: int) -> Served:
+    worker = scene.worker("--threads", "1")
+    latch.arrived(times, PATIENCE)
+    return worker
 
 
 def _check(scene: Scene, items: Counter[tuple[str, str]], steps: Counter[tuple[str, str]]) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from chaos.checker import Breach
 from chaos.environment import DEFECT
@@ -26,11 +26,16 @@ class Scenario(Protocol):
     will not do.
     """
 
-    ROUNDS: int
-    SHORT: int
-    DEFECTS: dict[str, str]
+    @property
+    def ROUNDS(self) -> int: ...
 
-    def play(self, scene: Scene, rounds: int) -> None: ...
+    @property
+    def SHORT(self) -> int: ...
+
+    @property
+    def DEFECTS(self) -> dict[str, str]: ...
+
+    def play(self, scene: Any, rounds: int) -> None: ...
 
 
 def main(scenario: Scenario) -> None:
