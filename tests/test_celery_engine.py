@@ -496,6 +496,21 @@ def test_a_second_signal_hands_back_at_once(shop: Depot, latch: Latch) -> None:
     assert job.record.crashes == 0
 
 
+@on_redis
+def test_hup_lets_all_end_and_starts_the_same_worker_again(shop: Depot, latch: Latch) -> None:
+    worker = shop.worker()
+    running = depot.hold.delay()
+    latch.arrived(1, LONG)
+    worker.terminate(signal.SIGHUP)
+    until(lambda: "Told to stop" in worker.output(), LONG)
+    waiting = depot.add.delay(1, 2)
+    latch.open()
+    assert ended(running).attempt == 1
+    assert ended(waiting).result == 3
+    assert worker.running()
+    assert worker.output().count(" ready.") == 2
+
+
 # When the broker is away
 
 

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from math import inf
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import billiard
 from celery import Celery
@@ -56,7 +56,8 @@ class CeleryEngine(Engine):
         self._installation = installation
         self.names = QueueNames(settings.name)
         self.celery_app: Celery = make_celery_app(settings, self.names, self.carry)
-        self.celery_app.steps["worker"].add(step_of(self))
+        steps: Any = self.celery_app.steps
+        steps["worker"].add(step_of(self))
         self.grace = settings.grace
         self._announcer = Announcer(Post(self.celery_app), self.names, lambda: installation.store)
         folder = runtime_folder(settings.place, settings.name)
@@ -143,7 +144,7 @@ class CeleryEngine(Engine):
             raise SystemExit(f"Error: {error}") from None
         if has_processes(pool):
             # Children know the app by being copies of this process, tasks and all.
-            billiard.set_start_method("fork", force=True)
+            cast(Any, billiard).set_start_method("fork", force=True)  # it is made at import
             self._size = 1
         else:
             self._size = size

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import Celery
-from kombu import Connection, Producer
+from kombu.connection import Connection
+from kombu.messaging import Producer
 
 from .tokens import CONNECT_SECONDS, JSON, TOKEN, token_envelope, token_queue
 
@@ -41,14 +44,15 @@ class Post:
         for _ in range(tokens - there.message_count):
             producer.publish(TOKEN, routing_key=name, serializer=JSON, **token_envelope())
 
-    def _connected(self) -> Connection:
+    def _connected(self) -> Any:
         if self._connection is None:
-            self._connection = self._app.connection_for_write(
+            connection: Any = self._app.connection_for_write(
                 heartbeat=0,  # nobody would send any while there is nothing to announce
                 connect_timeout=CONNECT_SECONDS,
                 transport_options=self._impatience(),
             )
-            self._connection.connect()
+            self._connection = connection
+            connection.connect()
         return self._connection
 
     def _impatience(self) -> dict[str, float]:

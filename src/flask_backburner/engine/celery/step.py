@@ -30,25 +30,25 @@ class EngineStep(bootsteps.StartStopStep):
     requires = (POOL,)
     engine: Life
 
-    def create(self, worker: Any) -> None:
+    def create(self, parent: Any) -> None:
         engine = self.engine
         engine.prepare(
-            size=worker.concurrency,
-            names=list(worker.app.amqp.queues.consume_from),
-            pool=worker.pool_cls,
+            size=parent.concurrency,
+            names=list(parent.app.amqp.queues.consume_from),
+            pool=parent.pool_cls,
         )
         signals.worker_process_init.connect(engine.enter_child, weak=False)
         signals.worker_process_shutdown.connect(engine.leave_child, weak=False)
         signals.worker_ready.connect(engine.heed_signals, weak=False)
         signals.worker_shutdown.connect(engine.end_worker, weak=False)
 
-    def start(self, worker: Any) -> None:
-        self.engine.begin_worker(lambda: _renew(worker))
+    def start(self, parent: Any) -> None:
+        self.engine.begin_worker(lambda: _renew(parent))
 
-    def stop(self, worker: Any) -> None:
+    def stop(self, parent: Any) -> None:
         self.engine.close_worker(at_once=False)
 
-    def terminate(self, worker: Any) -> None:
+    def terminate(self, parent: Any) -> None:
         self.engine.close_worker(at_once=True)
         self.engine.await_children()
 

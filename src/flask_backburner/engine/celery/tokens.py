@@ -11,7 +11,9 @@ import msgspec
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer
-from kombu import Connection, Exchange, Message, Queue
+from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
+from kombu.message import Message
 
 from ...settings import Settings
 from .names import QueueNames
@@ -54,7 +56,9 @@ class Intake(Consumer):
     enough to end the worker.
     """
 
-    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Message], Any]:
+    def create_task_handler(  # pyright: ignore[reportIncompatibleMethodOverride]  # passed on
+        self, *args: Any, **options: Any
+    ) -> Callable[[Message], Any]:
         handle = super().create_task_handler(*args, **options)
 
         def take(message: Message) -> Any:
