@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flask_backburner import current_job
 from flask_backburner.celery_compat import Celery, Task, current_task, uuid
 from flask_backburner.celery_compat.exceptions import (
     Ignore,
@@ -692,16 +693,19 @@ def test_a_revoked_task_never_starts(shop: Shop) -> None:
 
 def test_a_forgotten_task_is_pending_again(shop: Shop) -> None:
     @shop.celery.task
-    def work() -> int:
-        return 1
+    def work() -> None:
+        current_job.attach(b"content", "kept.txt")
 
     result = work.apply_async(task_id="mine")
     job = result.job
+    files = shop.bench._installation.files
     with pytest.raises(JobNotDone):
         result.forget()
     shop.run()
+    assert files.path(job.id, "kept.txt").exists()
     result.forget()
     result.forget()
+    assert not files.path(job.id, "kept.txt").exists()
     assert (result.state, result.info, result.exists()) == ("PENDING", None, False)
     with pytest.raises(JobForgotten):
         shop.tasks.job(job.id)

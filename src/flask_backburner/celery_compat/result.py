@@ -305,7 +305,9 @@ class AsyncResult(Result):
             return
         if not record.done:
             raise JobNotDone(self.id, record.state)
-        self._installation().store.forget(record.id)
+        installation = self._installation()
+        if installation.store.forget(record.id):
+            installation.files.remove(record.id)
 
 
 class EagerResult(Result):
