@@ -128,6 +128,17 @@ def test_jobs_die_with_their_worker_although_a_fork_of_it_lives_on(
     processes.kill_all([fork])
 
 
+def test_a_fork_of_a_worker_ends_where_the_job_ends_that_made_it(
+    start_worker: Callable[..., Served],
+) -> None:
+    job = quarry.return_twice.delay()
+    worker = start_worker()
+    fork = ended(job, worker).result
+    assert fork != 0
+    until(lambda: not processes.alive(fork), SECONDS)
+    assert processes.alive(worker.pid)
+
+
 def test_a_worker_that_is_told_to_stop_releases_its_jobs_and_leaves_no_process(
     start_worker: Callable[..., Served], latch: Latch
 ) -> None:

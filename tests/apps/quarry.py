@@ -142,6 +142,12 @@ def pid_in_thread() -> int:
 
 
 @tasks.task
+def return_twice() -> int:
+    """Forks the worker itself, and the fork runs on."""
+    return os.fork()
+
+
+@tasks.task
 def leave_fork() -> int:
     """Forks the worker itself; the fork stays until it is killed."""
     pid = os.fork()

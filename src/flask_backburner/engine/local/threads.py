@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 import time
@@ -33,6 +34,7 @@ class ThreadPool(Pool):
     def __init__(self, size: int, means: Means, run: Run) -> None:
         super().__init__(size, means)
         self._run = run
+        self._pid = os.getpid()
         self._ring_below = 0
         self._ahead = 0
         self._judged_at = 0.0
@@ -95,6 +97,8 @@ class ThreadPool(Pool):
                 outcome = self._not_begun(running) or self._excused(self._run(running))
             except BaseException as error:  # a thread outlives whatever the app's own code does
                 outcome = Failed(Fault("error", storable(show_error(error))))
+            if os.getpid() != self._pid:
+                os._exit(0)  # a fork that the job made and left to run on: the job ends but once
             self._ended(running, outcome)
             if self._line.qsize() <= self._ring_below:
                 self._means.ring()
