@@ -25,7 +25,7 @@ def play(scene: Scene, rounds: int) -> None:
     scene.configure(threads=4)
     served = scene.gunicorn("--workers", str(WEB))
     with crowd(served.port):
-        while len(scene.hits) < rounds:
+        while scene.hit < rounds and len(scene.hits) < 2 * rounds:
             time.sleep(random.uniform(*APART))
             _kill_one(scene, served)
     took = scene.all_end()
@@ -34,8 +34,8 @@ def play(scene: Scene, rounds: int) -> None:
     acknowledged = len(scene.journal.entries("acknowledged"))
     scene.done = (
         f"gunicorn with {WEB} workers; {acknowledged} jobs of {SECONDS * 1000:.0f} ms "
-        f"acknowledged; {rounds} kills of web processes and embedded workers, "
-        f"{sum(scene.hits)} hit running jobs"
+        f"acknowledged; {len(scene.hits)} kills of web processes and embedded workers, "
+        f"{scene.hit} hit running jobs"
     )
     scene.found = (
         f"{len(scene.ledger.unfinished())} of {len(jobs)} not finished; "

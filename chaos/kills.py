@@ -25,7 +25,7 @@ def play(scene: Scene, rounds: int) -> None:
     """
     scene.threads = THREADS
     scene.start("nap", SECONDS, jobs=0)  # loading the app takes the client a moment
-    for _ in range(rounds):
+    while scene.hit < rounds and len(scene.hits) < 2 * rounds:
         _one_life(scene)
     worker = scene.serving(scene.worker("--threads", str(THREADS)))
     left = len(scene.ledger.unfinished())
@@ -35,8 +35,8 @@ def play(scene: Scene, rounds: int) -> None:
     scene.tell(worker)
     assert worker.wait() == 0, worker.output()
     scene.done = (
-        f"{rounds * JOBS} jobs of {SECONDS * 1000:.0f} ms in {THREADS} threads; {rounds} kills, "
-        f"{sum(scene.hits)} hit running jobs"
+        f"{len(scene.ledger.jobs())} jobs of {SECONDS * 1000:.0f} ms in {THREADS} threads; "
+        f"{len(scene.hits)} kills, {scene.hit} hit running jobs"
     )
     scene.found = (
         f"{len(scene.ledger.unfinished())} not finished; {again} ran again; the last {left} took "
@@ -50,7 +50,7 @@ def _one_life(scene: Scene) -> None:
     _sleep_until(born_at + LIFE - WORK)
     scene.start("nap", SECONDS, jobs=JOBS)
     _sleep_until(born_at + LIFE)
-    scene.begun(1, worker)
+    scene.keep_busy(worker, "nap", SECONDS, jobs=JOBS)
     scene.kill(worker)
 
 

@@ -30,8 +30,10 @@ APP = "chaos.app:app"
 PATIENCE = 60.0
 """So many seconds anything may take that is not timed; a machine under load is slow."""
 
-STANDSTILL = 30.0
+STANDSTILL = 60.0
 """When no job has ended for so many seconds, no more will."""
+SOON = 2.0
+TRIES = 10
 
 
 class Scene:
@@ -112,6 +114,15 @@ class Scene:
             lambda: f"{attempts} running jobs in {served!r}\n{served.output()}",
         )
 
+    def keep_busy(self, served: Served, task: str, *arguments: Any, jobs: int) -> None:
+        """Wait until a job goes on there; others may have been quicker, so start more at need."""
+        for _ in range(TRIES):
+            self._patiently(lambda: bool(self.journal.going_on(served.mark)), SOON)
+            if self.journal.going_on(served.mark):
+                return
+            self.start(task, *arguments, jobs=jobs)
+        self.begun(1, served)
+
     def kill(self, served: Served, pid: int | None = None) -> None:
         """``kill -9`` a process and the family that dies with it."""
         victim = served.pid if pid is None else pid
@@ -178,10 +189,16 @@ class Scene:
         """Note an invariant that was broken."""
         self._breaches.append(Breach(invariant, words))
 
+    @property
+    def hit(self) -> int:
+        """How many kills hit a running job."""
+        return sum(self.hits)
+
     def check_hits(self) -> None:
-        """At least four kills in five must have hit a running job."""
-        if sum(self.hits) < 0.8 * len(self.hits):
-            self.broken("hits", f"only {sum(self.hits)} of {len(self.hits)} kills hit a job")
+        """At least four kills in five must have hit a running job; of a few one may miss."""
+        missed = len(self.hits) - self.hit
+        if missed > max(1, len(self.hits) // 5):
+            self.broken("hits", f"only {self.hit} of {len(self.hits)} kills hit a job")
 
     def close(self) -> list[Breach]:
         """End everything, and check what is left; every breach there was."""

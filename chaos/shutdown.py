@@ -59,9 +59,11 @@ def play(scene: Scene, rounds: int) -> None:
 
 def _twice(scene: Scene, workers: Sequence[Served]) -> None:
     """Each worker gets its signal in the middle of its jobs, and once more while it stops."""
+    for worker in workers:
+        scene.serving(worker)
     scene.start("nap", SECONDS, jobs=4 * len(workers))
     for worker in workers:
-        scene.begun(1, worker)
+        scene.keep_busy(worker, "nap", SECONDS, jobs=4 * len(workers))
     for _ in range(2):
         for worker, number in zip(workers, SIGNALS, strict=True):
             _signal(scene, worker, number)

@@ -53,7 +53,7 @@ def test_a_fault_breaks_nothing(scenario: str, rounds: int) -> None:
 
 @pytest.mark.parametrize(
     ("scenario", "defect", "invariant"),
-    [("kills", "delete_on_pop", "kept"), ("shutdown", "release_is_crash", "no_crash")],
+    [("kills", "delete_on_pop", "kept"), ("resume", "resume_forgets", "items")],
 )
 def test_a_defect_is_noticed_and_what_it_breaks_is_named(
     scenario: str, defect: str, invariant: str
