@@ -14,7 +14,7 @@ from flask_backburner import BackburnerError, Job
 from flask_backburner.engine.local import engine
 from flask_backburner.installation import Installation
 from flask_backburner.record import SUSPICIOUS, Crashed
-from flask_backburner.store.base import Settlement, Turn
+from flask_backburner.store.base import Claim, Settlement
 from support import processes
 from support.latch import Latch
 from support.servers import Served, Servers
@@ -157,12 +157,11 @@ def suspect(site: Installation) -> Job[int]:
     job = quarry.pid_in_thread.delay()
     presence = site.store.join()
 
-    def claimed() -> Turn | None:
-        turn = site.store.turn(presence, room=1, tasks=[job.task])
-        return turn if turn.claimed else None
+    def claimed() -> tuple[Claim, ...]:
+        return site.store.turn(presence, room=1, tasks=[job.task]).claimed
 
     for _ in range(SUSPICIOUS):
-        (claim,) = until(claimed, SECONDS).claimed
+        (claim,) = until(claimed, SECONDS)
         site.store.turn(presence, settled=[Settlement(claim, Crashed())])
     presence.leave()
     return job
