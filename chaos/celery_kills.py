@@ -13,8 +13,8 @@ SCENE = CeleryScene
 DEFECTS = {"redis_no_rescue": "finished"}
 JOBS = 80
 SECONDS = 0.05
-SIZE = 4
-LIFE = 0.5
+SIZE = 2
+LIFE = 0.2
 """So many seconds a worker has its jobs before it dies, lest it be done with them."""
 
 

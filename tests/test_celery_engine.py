@@ -449,6 +449,21 @@ def test_a_cancel_ends_the_process_of_a_job_that_does_not_listen(
     until(lambda: not processes.alive(pid), LONG)
 
 
+@on_redis
+def test_a_process_that_hangs_is_ended_and_its_job_runs_again_without_blame(
+    shop: Depot, latch: Latch, journal: Journal
+) -> None:
+    shop.worker(FLASK_BACKBURNER_HANG="4")
+    job = depot.hold.delay()
+    latch.arrived(1, LONG)
+    (pid,) = journal.pids(job.id)
+    processes.kill(pid, signal.SIGSTOP)
+    latch.arrived(2, LONG)
+    latch.open()
+    assert (ended(job).attempt, job.record.crashes) == (2, 0)
+    until(lambda: not processes.alive(pid), LONG)
+
+
 # Stopping
 
 

@@ -226,6 +226,15 @@ def test_who_listens_at_the_whole_serves_all() -> None:
     assert names.for_worker({"b", "a"}) == ["backburner.shop.a", "backburner.shop.b"]
 
 
+def test_a_name_that_is_none_of_ours_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match="no queue of this application") as refused:
+        QueueNames("shop").served(["mail"])
+    assert str(refused.value) == (
+        "'mail' is no queue of this application in the broker. Its queue 'mail' is called "
+        "'backburner.shop.mail' there, and all its queues 'backburner.shop'."
+    )
+
+
 def test_apps_do_not_share_names() -> None:
     assert QueueNames("a.b").everything != QueueNames("a").of("b")
 

@@ -75,7 +75,7 @@ class Carrier:
         self._turning = threading.RLock()
         self._settled: list[Settlement] = []
         self._reports: list[Report] = []
-        self._reported_at = self._heard_at = 0.0
+        self._reported_at = self._heard_at = self._shown_at = 0.0
         self._alone: Claim | None = None
         self._trouble = Trouble("The worker")
         self._ending = threading.Event()
@@ -100,7 +100,7 @@ class Carrier:
     def _next(self, more: bool) -> Claim | None:
         """Settle what has ended, and claim the next job if there is to be one."""
         with self._turning:
-            if self._alone is not None and not self._is_held(self._alone):
+            if self._alone is not None and not self._hands.holds(self._alone):
                 self._alone = None
             turn = self._tried_turn(int(more and not self._closing.begun and not self._alone))
             if turn is None:
@@ -109,9 +109,6 @@ class Carrier:
         if claimed:
             self._busy.set()
         return claimed[0] if claimed else None
-
-    def _is_held(self, claim: Claim) -> bool:
-        return self._hands.holds(claim)
 
     def _suspicious(self, more: bool) -> tuple[Claim, ...]:
         """A job that has crashed its process before runs while nothing else is in this one."""
@@ -184,15 +181,31 @@ class Carrier:
 
     def _watch(self) -> None:
         while not self._ending.is_set():
-            self._presence.beat()
-            if self._hands.held or self._settled:
-                self._ending.wait(REPORT_INTERVAL)
+            try:
+                self._show_life()
                 self._look()
-            else:
-                self._busy.clear()
-                self._busy.wait(IDLE_INTERVAL)
+            except Exception as error:
+                self._trouble.tell(error)
+            self._rest()
+
+    def _show_life(self) -> None:
+        self._presence.beat()
+        now = time.monotonic()
+        if now - self._shown_at >= IDLE_INTERVAL:
+            self._shown_at = now
+            self._seat.show()
+
+    def _rest(self) -> None:
+        if self._hands.held or self._settled:
+            self._ending.wait(REPORT_INTERVAL)
+        else:
+            self._busy.clear()
+            self._busy.wait(IDLE_INTERVAL)
 
     def _look(self) -> None:
+        """See what is new of the jobs, and what is wanted of them."""
+        if not (self._hands.held or self._settled):
+            return
         with self._turning:
             self._gather()
             self._reports += self._hands.enforce(time.monotonic())
@@ -213,7 +226,6 @@ class Carrier:
         if back:
             self._closing.count(len(back))
             logger.warning("Handed back %d running jobs", len(back))
-        if back:
             # Code that does not stop would keep the process, and a pool waits for its own.
             ending = threading.Timer(0.0 if self._own_process else LAST_SECONDS, self._end)
             ending.daemon = True
@@ -232,7 +244,6 @@ class Carrier:
         deadline = time.monotonic() + STORE_PATIENCE
         while self._tried_turn(0) is None and time.monotonic() < deadline:
             time.sleep(REPORT_INTERVAL)
-        self._leave()
         self._end()
 
     def close(self) -> None:

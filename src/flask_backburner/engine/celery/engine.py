@@ -139,8 +139,9 @@ class CeleryEngine(Engine):
         """Called before the worker makes its pool. Ends the process with words if it cannot."""
         try:
             check_worker(self._installation, self.celery_app, pool)
+            self._queues = self.names.served(names)
             self._installation.store.counters()
-        except (NotReady, StoreError) as error:
+        except (NotReady, StoreError, ValueError) as error:
             raise SystemExit(f"Error: {error}") from None
         if has_processes(pool):
             # Children know the app by being copies of this process, tasks and all.
@@ -149,7 +150,6 @@ class CeleryEngine(Engine):
         else:
             self._size = size
         self._offered = size
-        self._queues = self.names.served(names)
         forget_other_tasks(self.celery_app)
 
     def begin_worker(self, renew: Callable[[], None]) -> None:

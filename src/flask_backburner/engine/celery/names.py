@@ -32,11 +32,20 @@ class QueueNames:
         return [self.of(queue) for queue in sorted(queues)]
 
     def served(self, names: Collection[str]) -> frozenset[str] | None:
-        """The queues that are served by who listens at these names; ``None`` for all."""
+        """The queues that are served by who listens at these names; ``None`` for all.
+
+        Raises ``ValueError`` for a name that is none of ours.
+        """
+        prefix = self.everything + "."
+        for name in names:
+            if name != self.everything and not name.startswith(prefix):
+                raise ValueError(
+                    f"{name!r} is no queue of this application in the broker. Its queue 'mail' "
+                    f"is called {self.of('mail')!r} there, and all its queues {self.everything!r}."
+                )
         if self.everything in names:
             return None
-        prefix = self.everything + "."
-        return frozenset(unquote(name[len(prefix) :]) for name in names if name.startswith(prefix))
+        return frozenset(unquote(name[len(prefix) :]) for name in names)
 
 
 def _quoted(name: str) -> str:

@@ -122,12 +122,18 @@ class Overseer:
             if entry.claim is not None and entry.ends_at < now:
                 outcome = stopped(self._installation, entry.claim, JobTimedOut)
                 self._end(entry, [Settlement(entry.claim, outcome)])
-            elif self._closing.begun and self._closing.deadline + LEEWAY < now:
+            elif self._is_useless(entry, now):
                 self._end(entry, self._released(entry.worker))
             elif vouching:
                 self._store.vouch(entry.worker)
         if vouching:
             self._vouched_at = now
+
+    def _is_useless(self, entry: Entry, now: float) -> bool:
+        """Whether a process hangs, or gives nothing back although it was told to stop."""
+        if self._closing.begun and self._closing.deadline + LEEWAY < now:
+            return True
+        return now - entry.seen_at > self._installation.settings.hang
 
     def _released(self, worker: str) -> list[Settlement]:
         """What a process holds that gives nothing back by itself."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from ...store.base import Claim
 from ...store.locks import is_locked, open_lock, try_lock
@@ -19,13 +23,15 @@ _NEW = ".new"
 class Entry(msgspec.Struct, frozen=True):
     """What a process says of itself: its name as a worker in the store, and whose ``kin`` it is.
 
-    While it runs a job that has a timeout: the ``claim``, and the monotonic time at which its
-    kin shall end it if it could not do so itself.
+    While it runs a job that has a timeout: the ``claim``, and when its kin shall end it if it
+    could not do so itself. ``seen_at`` is when it last had a moment to show itself. These times
+    are monotonic.
     """
 
     worker: str
     kin: str
     pid: int
+    seen_at: float
     claim: Claim | None = None
     ends_at: float = 0.0
 
@@ -35,7 +41,8 @@ class Seat:
 
     def __init__(self, folder: str, worker: str, kin: str) -> None:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        self._entry = Entry(worker, kin, os.getpid())
+        self._entry = Entry(worker, kin, os.getpid(), time.monotonic())
+        self._writing = threading.Lock()
         self._path = os.path.join(folder, f"{os.getpid()}-{secrets.token_hex(4)}")
         self._fd: int | None = open_lock(self._path + _NEW)
         try_lock(self._fd)
@@ -46,12 +53,21 @@ class Seat:
 
     def note(self, claim: Claim, ends_at: float) -> None:
         """Say which job runs, and when others shall end this process for it."""
-        bare = msgspec.structs.replace(claim, arguments=b"", saved=())
-        self._write(msgspec.structs.replace(self._entry, claim=bare, ends_at=ends_at))
+        bare = replace(claim, arguments=b"", saved=())
+        self._change(claim=bare, ends_at=ends_at)
 
     def clear(self) -> None:
         """Nothing runs any more that others would have to end."""
-        self._write(self._entry)
+        self._change(claim=None, ends_at=0.0)
+
+    def show(self) -> None:
+        """Show that the process has a moment for others."""
+        self._change(seen_at=time.monotonic())
+
+    def _change(self, **changes: Any) -> None:
+        with self._writing:
+            self._entry = replace(self._entry, **changes)
+            self._write(self._entry)
 
     def _write(self, entry: Entry) -> None:
         if self._fd is not None:
