@@ -234,4 +234,4 @@ class JobRecord(Struct, frozen=True):
     @property
     def retries_left(self) -> int:
         """How many more attempts may fail before the job does."""
-        return max(0, self.retries - self.failures)
+        return 0 if self.done else max(0, self.retries - self.failures)
