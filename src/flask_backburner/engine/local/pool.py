@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -206,6 +207,22 @@ class Pool(ABC):
     @abstractmethod
     def hand_back_waiting(self) -> list[Settlement]:
         """Take the jobs that have not begun out of the line."""
+
+    def _back_from(self, line: queue.SimpleQueue[RunningJob | None]) -> list[Settlement]:
+        """Give up the jobs of a line; what tells its threads to end stays in it."""
+        jobs, ends = [], 0
+        while True:
+            try:
+                running = line.get_nowait()
+            except queue.Empty:
+                break
+            if running is None:
+                ends += 1
+            else:
+                jobs.append(running)
+        for _ in range(ends):
+            line.put(None)
+        return [self._back_in_line(running) for running in jobs]
 
     def _back_in_line(self, running: RunningJob) -> Settlement:
         """Give up a job that has not begun."""

@@ -90,18 +90,7 @@ class ProcessPool(Pool):
         return bool(told)
 
     def hand_back_waiting(self) -> list[Settlement]:
-        line = self._emptied_line()
-        for _ in range(line.count(None)):
-            self._duty.line.put(None)
-        return [self._back_in_line(running) for running in line if running is not None]
-
-    def _emptied_line(self) -> list[RunningJob | None]:
-        line: list[RunningJob | None] = []
-        while True:
-            try:
-                line.append(self._duty.line.get_nowait())
-            except queue.Empty:
-                return line
+        return self._back_from(self._duty.line)
 
     def close(self, patience: float) -> None:
         """End all processes; one whose job goes on is killed after so many seconds."""

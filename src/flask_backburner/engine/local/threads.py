@@ -128,18 +128,7 @@ class ThreadPool(Pool):
             self._line.put(None)
 
     def hand_back_waiting(self) -> list[Settlement]:
-        line = self._emptied_line()
-        for _ in range(line.count(None)):
-            self._line.put(None)
-        return [self._back_in_line(running) for running in line if running is not None]
-
-    def _emptied_line(self) -> list[RunningJob | None]:
-        line: list[RunningJob | None] = []
-        while True:
-            try:
-                line.append(self._line.get_nowait())
-            except queue.Empty:
-                return line
+        return self._back_from(self._line)
 
     def close(self, patience: float) -> None:
         """End the threads; one that is in a job ends with it, or with the process."""
