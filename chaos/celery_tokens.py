@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import redis
-from kombu import Connection
+from kombu.connection import Connection
 
 from chaos import stage
 from chaos.celery_scene import NOTICED, CeleryScene
