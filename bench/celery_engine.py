@@ -14,8 +14,9 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import redis
@@ -89,8 +90,9 @@ class Side(ABC):
     def worker(self) -> Iterator[None]:
         """A worker with two processes."""
         command = [sys.executable, "-m", "celery", "-A", f"{self.name}_side", "worker", "-c", "2"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen([*command, "--without-gossip", "--without-mingle"], **quiet) as run:  # type: ignore[call-overload]  # its keywords are of many types
+        command += ["--without-gossip", "--without-mingle"]
+        nowhere = subprocess.DEVNULL
+        with subprocess.Popen(command, stdout=nowhere, stderr=nowhere) as run:
             try:
                 yield
             finally:
@@ -125,9 +127,8 @@ class Side(ABC):
 class Ours(Side):
     def __init__(self, url: str) -> None:
         super().__init__("ours", url)
-        import ours_side
-
-        self.app, self.side = ours_side.flask_app, ours_side
+        self.side = import_module("ours_side")
+        self.app = self.side.flask_app
 
     def start(self, count: int) -> None:
         with self.app.app_context():
@@ -151,9 +152,7 @@ class Ours(Side):
 class Plain(Side):
     def __init__(self, url: str, results: str) -> None:
         super().__init__("plain", url)
-        import plain_side
-
-        self.side = plain_side
+        self.side = import_module("plain_side")
         self.results = redis.Redis.from_url(results)
         self.started = 0
 
@@ -173,10 +172,10 @@ class Plain(Side):
         self.started += 1
 
 
-def until_at_most(left: object, most: int) -> float:
+def until_at_most(left: Callable[[], int], most: int) -> float:
     """Wait until no more are left; when that was."""
     end = time.monotonic() + PATIENCE
-    while left() > most:  # type: ignore[operator]  # a count
+    while left() > most:
         assert time.monotonic() < end, "nothing moves"
         time.sleep(LOOK)
     return time.perf_counter()
@@ -217,9 +216,10 @@ def compare(ours: Ours, plain: Plain) -> None:
         )
 
 
-def rate(start: object, count: int) -> float:
+def rate(start: Callable[[int], None], count: int) -> float:
+    """Jobs a second."""
     began = time.perf_counter()
-    start(count)  # type: ignore[operator]  # a way to start jobs
+    start(count)
     return count / (time.perf_counter() - began)
 
 

@@ -395,6 +395,19 @@ def test_threads_whose_process_is_killed_leave_their_jobs_to_another(
     assert (ended(job).attempt, job.record.crashes) == (2, 1)
 
 
+@on_redis
+def test_a_dead_machine_is_told_by_its_silence(shop: Depot, latch: Latch, tmp_path: Path) -> None:
+    first = shop.worker()
+    job = depot.hold.delay()
+    latch.arrived(1, LONG)
+    (tmp_path / "other").mkdir()
+    shop.worker(TMPDIR=str(tmp_path / "other"))  # sees nothing of the first one but in Redis
+    first.kill9()
+    latch.arrived(2, LONG)
+    latch.open()
+    assert (ended(job).attempt, job.record.crashes) == (2, 1)
+
+
 # Time
 
 

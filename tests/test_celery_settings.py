@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,22 @@ def test_other_pools_are_refused(tmp_path: Path) -> None:
         check_pool(installation, Prefork)
         with pytest.raises(NotReady, match=r"Choose --pool prefork or threads\.$"):
             check_pool(installation, Greenlets)
+
+
+@pytest.mark.parametrize(
+    ("broker", "key", "mode"),
+    [
+        ("rediss://host/0", "ssl_cert_reqs", ssl.CERT_REQUIRED),
+        ("rediss://host/0?ssl_ca_certs=/x", "ssl_cert_reqs", ssl.CERT_REQUIRED),
+        ("rediss://host/0?ssl_cert_reqs=none", "ssl_cert_reqs", ssl.CERT_NONE),
+        ("amqps://host//", "cert_reqs", ssl.CERT_REQUIRED),
+    ],
+)
+def test_a_broker_with_tls_has_to_show_a_certificate(
+    tmp_path: Path, broker: str, key: str, mode: ssl.VerifyMode
+) -> None:
+    with site_in(tmp_path, BACKBURNER_URL=REDIS, BACKBURNER_BROKER_URL=broker) as site:
+        assert site.tasks.celery_app.connection_for_write().ssl[key] == mode
 
 
 # Names in the broker

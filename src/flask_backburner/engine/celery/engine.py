@@ -64,7 +64,7 @@ class CeleryEngine(Engine):
         self._roster = Roster(os.path.join(folder or settings.files, "celery"))
         self._closing = Closing()
         self._kin = secrets.token_hex(8)
-        self._size = 1
+        self._size = self._offered = 1
         self._queues: frozenset[str] | None = settings.queues
         self._own_process = False
         self._asked = self._restart = False
@@ -146,9 +146,8 @@ class CeleryEngine(Engine):
         if has_processes(pool):
             # Children know the app by being copies of this process, tasks and all.
             cast(Any, billiard).set_start_method("fork", force=True)  # it is made at import
-            self._size = 1
         else:
-            self._size = size
+            self._size = size  # jobs at a time in this process
         self._offered = size
         forget_other_tasks(self.celery_app)
 

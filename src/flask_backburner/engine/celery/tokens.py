@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -105,8 +106,11 @@ def token_queue(name: str) -> Queue:
 def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], None]) -> Celery:
     """The Celery app of an installation. ``carry`` is called once for each token."""
     served = names.for_worker(settings.queues)
-    app = Celery(names.everything, amqp=_Amqp, set_as_current=False, broker=settings.broker)
+    assert settings.broker is not None
+    app = Celery(names.everything, amqp=_Amqp, set_as_current=False)
     app.conf.update(
+        broker_url=_verified(settings.broker),
+        broker_use_ssl=_AMQPS if settings.broker.startswith("amqps:") else None,
         **JSON_ONLY,
         result_backend=None,
         task_ignore_result=True,
@@ -135,6 +139,16 @@ def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], N
         carry()
 
     return app
+
+
+_AMQPS = {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}  # none: the URL's
+
+
+def _verified(url: str) -> str:
+    """The URL with which a Redis has to show a certificate, unless it says otherwise itself."""
+    if not url.startswith("rediss:") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def _transport_options(settings: Settings, names: QueueNames) -> dict[str, Any]:
