@@ -17,6 +17,7 @@ from apps import depot
 from apps.depot import ended
 from kombu import Connection
 
+from flask_backburner import JobNotFound
 from flask_backburner.engine.celery.engine import CeleryEngine
 from flask_backburner.engine.celery.post import Post
 from flask_backburner.installation import Installation
@@ -631,6 +632,25 @@ def test_after_a_restart_of_redis_work_goes_on(
             assert ended(depot.add.delay(1, 2)).result == 3
             assert (ended(running).attempt, running.record.crashes) == (1, 0)
             assert ended(waiting).result == 2
+
+
+def test_after_redis_has_forgotten_everything_new_work_is_done(
+    serve: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, latch: Latch
+) -> None:
+    (tmp_path / "redis").mkdir()
+    with (
+        running_redis(tmp_path / "redis") as own,
+        opened_shop({"FLASK_BACKBURNER_URL": own.url}, serve, tmp_path, monkeypatch) as shop,
+    ):
+        shop.worker()
+        gone = depot.hold.delay()
+        latch.arrived(1, LONG)
+        own.kill()
+        own.start()  # without appendonly nothing is left
+        latch.open()
+        assert ended(depot.add.delay(1, 2)).result == 3
+        with pytest.raises(JobNotFound):
+            gone.refresh()
 
 
 def test_after_a_restart_of_rabbitmq_work_goes_on(

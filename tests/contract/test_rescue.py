@@ -151,6 +151,22 @@ def test_nobody_is_buried_for_a_worker_that_is_unknown(store: Store, worker: Pre
     assert [info.worker for info in store.workers()] == [worker.worker]
 
 
+def test_who_is_known_to_be_dead_is_not_vouched_for_any_more(home: Home, store: Store) -> None:
+    dying = store.join()
+    add(store, "a")
+    dying.started(claim(store, dying)[0])
+    home.kill(dying)
+    store.bury(dying.worker)
+    store.vouch(dying.worker)
+    assert store.rescue() == ["a"]
+
+
+def test_nobody_comes_to_life_by_being_vouched_for(store: Store, worker: Presence) -> None:
+    store.vouch("nobody")
+    store.vouch(worker.worker)
+    assert [info.worker for info in store.workers()] == [worker.worker]
+
+
 def test_a_rescue_happens_once(home: Home, store: Store, another: Callable[[], Store]) -> None:
     dying = store.join()
     add(store, "a")
