@@ -172,6 +172,7 @@ def waiting_tokens(shop: Depot) -> int:
         return int(declared.message_count)
 
 
+FULL = 2000
 FORGED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"task": "backburner.carry", "id": "x", "timelimit": [0.001, 0.001]}, {}),
     ({"task": "backburner.carry", "id": "x", "eta": "2999-01-01T00:00:00"}, {}),
@@ -233,6 +234,34 @@ def test_lost_tokens_are_made_up_for(shop: Depot, latch: Latch) -> None:
         connection.default_channel.queue_purge(shop.celery.names.everything)
     latch.open()
     assert [ended(job).state for job in [held, *jobs]] == ["succeeded"] * 6
+
+
+@on_both
+def test_a_broker_full_of_tokens_changes_nothing_of_what_the_store_decides(
+    shop: Depot, latch: Latch, journal: Journal
+) -> None:
+    shop.worker("-c", "1")
+    held = depot.hold.delay()
+    latch.arrived(1, LONG)
+    shop.installation.store.pause("slow", True)
+    paused = depot.add.using(queue="slow", priority=9).delay(1, 1)
+    later = depot.add.using(countdown=2.0, priority=9).delay(2, 2)
+    cancelled = depot.add.using(priority=9).delay(3, 3)
+    low, high = depot.add.delay(4, 4), depot.add.using(priority=5).delay(5, 5)
+    cancelled.cancel()
+    tokens(shop, FULL)
+    assert waiting_tokens(shop) >= FULL // 2
+    latch.open()
+    for job in (held, high, low, later):
+        assert ended(job).state == "succeeded"
+    assert later.started_at is not None
+    assert later.started_at >= later.run_at
+    assert (paused.refresh().state, cancelled.refresh().state) == ("queued", "cancelled")
+    begun = [entry.id for entry in journal.entries("add")]
+    assert {*begun} == {high.id, low.id, later.id}
+    assert begun.index(high.id) < begun.index(low.id)
+    shop.installation.store.pause("slow", False)
+    assert ended(paused).result == 2
 
 
 @on_redis
