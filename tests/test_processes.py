@@ -43,6 +43,7 @@ class Site:
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
+        self._before = processes.descendants(os.getpid())  # other tests' servers
         self.bell = threading.Event()
         self.begun: list[str] = []
         self.committed: list[Report] = []
@@ -54,6 +55,14 @@ class Site:
             self._begin, self._committed, self.bell.set, lambda task: None, installation.files
         )
         self.pool = ProcessPool(2, self.means, installation, Address(quarry.ADDRESS, told=False))
+
+    def family(self) -> set[int]:
+        """The processes that the pool has started."""
+        return processes.descendants(os.getpid()) - self._before
+
+    def nursery(self) -> int:
+        """The process that forks slots."""
+        return max(self.family(), key=lambda pid: len(processes.descendants(pid)))
 
     def _begin(self, claim: Claim) -> bool:
         self.begun.append(claim.id)
@@ -133,7 +142,7 @@ def test_two_jobs_at_a_time_have_a_process_each(site: Site, latch: Latch) -> Non
     site.start("b", quarry.hold)
     site.start("c", quarry.hold)
     latch.arrived(2, SECONDS)
-    assert len(processes.descendants(os.getpid())) == 5  # the nursery, two guards, two slots
+    assert len(site.family()) == 5  # the nursery, two guards, two slots
     assert site.pool.waiting == 1
     assert site.pool.room == -1
     latch.open()
@@ -141,7 +150,7 @@ def test_two_jobs_at_a_time_have_a_process_each(site: Site, latch: Latch) -> Non
 
 
 def test_no_process_is_started_before_there_is_a_job(site: Site) -> None:
-    assert processes.descendants(os.getpid()) == set()
+    assert site.family() == set()
 
 
 def test_a_job_goes_back_in_line_when_the_system_refuses_a_thread(
@@ -287,7 +296,7 @@ def test_running_jobs_are_handed_back_and_their_processes_end(site: Site, latch:
     back = site.pool.hand_back_running()
     assert [(each.claim.id, each.outcome) for each in back] == [("a", Released())]
     site.pool.close(SECONDS)
-    assert processes.descendants(os.getpid()) == set()
+    assert site.family() == set()
 
 
 def test_a_pool_closes_although_a_job_does_not_stop(site: Site, latch: Latch) -> None:
@@ -295,7 +304,7 @@ def test_a_pool_closes_although_a_job_does_not_stop(site: Site, latch: Latch) ->
     latch.arrived(1, SECONDS)
     site.pool.interrupt(["a"], JobReleased)
     site.pool.close(0.1)
-    assert processes.descendants(os.getpid()) == set()
+    assert site.family() == set()
     site.pool.close(0.1)
 
 
@@ -329,16 +338,10 @@ def test_slots_outlive_the_process_that_forked_them_and_another_takes_its_place(
 ) -> None:
     site.start("a", quarry.hold)
     latch.arrived(1, SECONDS)
-    processes.kill(nursery(), signal.SIGKILL)
+    processes.kill(site.nursery(), signal.SIGKILL)
     assert site.run("b", quarry.add, 1, 2) == Succeeded(b"3")
     latch.open()
     assert site.outcome("a") == Succeeded(b'"let go"')
-
-
-def nursery() -> int:
-    """The process that forks slots."""
-    family = processes.descendants(os.getpid())
-    return max(family, key=lambda pid: len(processes.descendants(pid)))
 
 
 def test_if_it_does_not_answer_jobs_are_handed_back_until_another_has_taken_its_place(
@@ -347,7 +350,7 @@ def test_if_it_does_not_answer_jobs_are_handed_back_until_another_has_taken_its_
     monkeypatch.setattr(berth, "ANSWER_SECONDS", 1.0)
     site.start("a", quarry.hold)
     latch.arrived(1, SECONDS)
-    stopped = nursery()
+    stopped = site.nursery()
     processes.kill(stopped, signal.SIGSTOP)
     assert site.run("b", quarry.add, 1, 2) == Released(started=False)
     assert not processes.alive(stopped)
