@@ -38,7 +38,9 @@ def download(rows: int) -> list[str]:
 
 def store(row: str) -> None:
     time.sleep(current_app.config["PAUSE"])
-    with Path(current_app.instance_path, "rows.txt").open("a") as file:
+    folder = Path(current_app.instance_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "rows.txt").open("a") as file:
         file.write(f"{row}\n")
 
 

@@ -13,11 +13,13 @@ from PIL import Image
 from playwright.sync_api import Page, Route
 
 from demo.thumbnails.views import SAMPLE
+from support.engines import EVERY, Engine
 from support.latch import Latch
 from support.servers import Served, Servers
 from support.waiting import until
 
 ROOT = Path(__file__).parents[1]
+everywhere = pytest.mark.parametrize("engine_kind", EVERY, indirect=True)
 
 HELD = """
 from demo.app import create_app
@@ -36,10 +38,12 @@ app = create_app()
 
 
 @pytest.fixture
-def demo(serve: Servers, tmp_path: Path) -> Served:
+def demo(serve: Servers, engine: Engine, tmp_path: Path) -> Served:
     """The demo as ``make demo`` serves it."""
     env = {"DEMO_INSTANCE": str(tmp_path / "instance")}
-    return serve.run(ROOT, "-m", "demo", env=env).ready(Served.refuses_nonsense)
+    server = serve.run(ROOT, "-m", "demo", env=env).ready(Served.refuses_nonsense)
+    engine.worker(serve, ROOT, "demo.app:create_app", "-c", "2", env=env)
+    return server
 
 
 @pytest.fixture
@@ -77,6 +81,7 @@ def gallery(page: Page) -> list[str]:
 # Thumbnails
 
 
+@everywhere
 def test_the_shipped_pictures_go_from_one_click_to_gallery_and_zip(
     demo: Served, page: Page
 ) -> None:
@@ -223,6 +228,7 @@ def ask(demo: Served, **choices: str) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
+@everywhere
 def test_a_slow_picture_shows_progress_and_then_the_same_page(demo: Served, page: Page) -> None:
     page.goto(f"{demo.url}/fractal/")
     page.wait_for_selector("figure")

@@ -18,6 +18,7 @@ import pytest
 import requests
 from playwright.sync_api import Page
 
+from support import processes
 from support.engines import EVERY, Engine
 from support.servers import Served, Servers
 from support.waiting import until
@@ -200,22 +201,33 @@ def test_what_will_never_work_is_not_asked_again(run: Run) -> None:
     assert job["error"] == {"code": "error", "message": "There is no currency XYZ"}
 
 
-def test_an_import_goes_on_where_its_worker_was_killed(run: Run, tmp_path: Path) -> None:
+@everywhere
+def test_an_import_goes_on_where_its_worker_was_killed(
+    run: Run, serve: Servers, tmp_path: Path
+) -> None:
     server = run("resume.py", FLASK_ROWS="60", FLASK_PAUSE="0.05")
     started = requests.post(f"{server.url}/imports")
-    file = tmp_path / "instance" / "rows.txt"
-    until(lambda: len(rows_in(file)) >= 10, 60)
-    (worker,) = set(server.pids()) - {server.pid}
-    server.kill9(worker)
+    until(lambda: len(rows_below(tmp_path)) >= 10, 60)
+    kill_what_runs_jobs(serve)
     job = finished(server.url + started.headers["Location"], 120)
     assert (job["state"], job["result"], job["crashes"]) == ("succeeded", 2, 1)
-    rows = rows_in(file)
+    rows = rows_below(tmp_path)
     assert list(dict.fromkeys(rows)) == [f"row {number}" for number in range(1, 61)]
     assert len(rows) <= 61
 
 
-def rows_in(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
+def kill_what_runs_jobs(serve: Servers) -> None:
+    """The children of the web server, or of the worker that was started after it."""
+    *_, last = serve.started
+    children = processes.descendants(last.pid)
+    assert children
+    for child in children:
+        last.kill9(child)
+
+
+def rows_below(folder: Path) -> list[str]:
+    """Of the file in the instance folder, which is another one for a script's worker."""
+    return [row for file in folder.rglob("rows.txt") for row in file.read_text().splitlines()]
 
 
 # Submit
