@@ -146,6 +146,18 @@ def test_after_connections_to_the_broker_were_cut_work_goes_on(
     assert worker.running()
 
 
+@on_redis
+def test_a_token_that_could_not_be_acknowledged_keeps_no_place_of_the_others(
+    proxied: tuple[Depot, TcpProxy],
+) -> None:
+    shop, proxy = proxied
+    shop.worker("-c", "1")
+    assert ended(depot.add.delay(0, 0)).result == 0
+    proxy.cut_requests(b"HDEL", 1)  # of what Redis is told when a token is acknowledged
+    for n in range(1, 4):
+        assert ended(depot.add.delay(n, n)).result == 2 * n
+
+
 @on_both
 def test_after_a_broker_was_silent_for_a_while_work_goes_on(
     proxied: tuple[Depot, TcpProxy],

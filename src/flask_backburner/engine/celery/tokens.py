@@ -6,6 +6,7 @@ import socket
 import ssl
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -68,9 +69,19 @@ class Intake(Consumer):
             message.properties = envelope
             message.body, message.errors, message._decoded_cache = _BODY, [], None
             message.content_type, message.content_encoding = "application/json", "utf-8"
+            message.ack_log_error = partial(_acknowledge, message)
             return handle(message)
 
         return take
+
+
+def _acknowledge(message: Message, logger: Any, errors: Any, multiple: bool = False) -> None:
+    """Raises what Kombu would only log, which has Celery connect anew.
+
+    Else a token that could not be acknowledged would keep its place among the few that may be
+    under way, and the worker would soon take no more.
+    """
+    message.ack(multiple=multiple)
 
 
 TOKEN: tuple[Any, ...] = (
