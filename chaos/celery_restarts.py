@@ -27,15 +27,15 @@ def play(scene: CeleryScene, rounds: int) -> None:
         scene.begun(1, worker)
         server = (scene.redis, rabbit)[number % 2] if rounds > 1 else scene.redis
         scene.restarted(server)
-        before, began = scene.ended(), time.monotonic()
-        scene.goes_on(before)
+        began = time.monotonic()
+        scene.all_end(within=RESUMED)
+        scene.start("nap", SECONDS, jobs=SIZE)  # of which only a new token tells
+        scene.all_end(within=RESUMED)
         rests.append(time.monotonic() - began)
-        if rests[-1] > RESUMED + scene.slack:
-            scene.broken("late", f"work rested for {rests[-1]:.1f} s after {server!r} was back")
-        scene.all_end()
     scene.done = f"{rounds} restarts of Redis and RabbitMQ in turn, {JOBS} jobs each time"
     scene.found = (
-        f"{len(scene.ledger.unfinished())} not finished; work went on within {max(rests):.1f} s"
+        f"{len(scene.ledger.unfinished())} not finished; old and new jobs had ended within "
+        f"{max(rests):.1f} s of the return"
     )
 
 

@@ -93,14 +93,6 @@ class CeleryScene(Scene):
         """How many attempts have ended."""
         return sum(attempt.ended for attempt in self.journal.attempts())
 
-    def goes_on(self, before: int) -> None:
-        """Wait until another job ends than those before."""
-        until(
-            lambda: self.ended() > before or not self.ledger.unfinished(),
-            PATIENCE,
-            "the end of another job",
-        )
-
     def restarted(self, server: RedisServer | RabbitServer) -> None:
         """Kill a server, and start it again when a job has ended in the meantime."""
         server.kill()

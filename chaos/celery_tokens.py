@@ -41,7 +41,7 @@ def play(scene: CeleryScene, rounds: int) -> None:
         for number in range(rounds):
             scene.start("nap", 0.01, jobs=JOBS)
             FAULTS[number % len(FAULTS)](broker)
-            scene.all_end()
+            scene.all_end(within=NOTICED)
         left = broker.llen(LIST)
     scene.done = f"{rounds} rounds of tokens doubled, lost, forged or shuffled, {JOBS} jobs each"
     scene.found = f"{len(scene.ledger.unfinished())} not finished; {left} tokens are left"
