@@ -209,14 +209,26 @@ def test_a_job_that_is_another_workers_by_now_stops_when_it_keeps_something(site
     assert site.run("a", quarry.remember, 3) == Released()
 
 
-def test_a_store_that_cannot_record_what_it_keeps_fails_the_job(site: Site) -> None:
+def test_a_job_that_keeps_something_waits_for_a_store_that_is_away(site: Site) -> None:
+    def busy_at_first(report: Report) -> bool:
+        if len(site.committed) < 3:
+            raise StoreBusy("somebody holds it")
+        return True
+
+    site.commit = busy_at_first
+    assert site.run("a", quarry.remember, 3) == Succeeded(b"0")
+    assert len(site.committed) == 3
+
+
+def test_while_it_waits_for_the_store_it_hears_of_a_cancel(site: Site) -> None:
     def busy(report: Report) -> bool:
         raise StoreBusy("somebody holds it")
 
     site.commit = busy
-    outcome = site.run("a", quarry.remember, 3)
-    assert isinstance(outcome, Failed)
-    assert outcome.fault.message == "StoreError: somebody holds it"
+    site.start("a", quarry.remember, 3)
+    until(lambda: len(site.committed) >= 2, SECONDS)
+    site.pool.interrupt(["a"], JobCancelled)
+    assert site.outcome("a") == Cancelled()
 
 
 def test_a_failure_comes_with_its_words_and_traceback(site: Site) -> None:

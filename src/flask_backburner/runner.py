@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from .codec.shown import show
 from .errors import (
     ArgumentError,
     DefinitionError,
@@ -169,7 +168,7 @@ class _Attempt:
         claim = self._running.claim
         allowed = claim.retries if wish.retries is None else wish.retries
         if claim.failures < allowed:
-            return self._retry(_fault(cause) if cause else _ASKED, wish.countdown)
+            return self._retry(_fault(cause) if cause else _ASKED, wish.countdown, cause)
         return self._failed(_no_retry_left(allowed, wish, cause), wish)
 
     def _timeout(self, error: BaseException) -> Fault:
@@ -188,7 +187,7 @@ class _Attempt:
             return self._failed(fault, error)
         if not _admits(definition.retry_on, meaning or error):
             return self._failed(fault, error)
-        return self._retry(fault, None)
+        return self._retry(fault, None, error)
 
     def _failed(self, fault: Fault, error: BaseException) -> Failed:
         claim = self._running.claim
@@ -202,18 +201,19 @@ class _Attempt:
             )
         return Failed(fault)
 
-    def _retry(self, fault: Fault, delay: float | None) -> Retry:
+    def _retry(self, fault: Fault, delay: float | None, error: BaseException | None) -> Retry:
         claim = self._running.claim
         if delay is None:
             assert self._definition is not None
             delay = self._definition.backoff.delay(claim.failures + 1)
+        # What went wrong is for operators alone: the line itself is in the job's log, too.
         self._installation.app.logger.warning(
-            "Job %s (%s) failed in attempt %d, %s, and is tried again in %.1f s",
+            "Job %s (%s) failed in attempt %d and is tried again in %.1f s",
             claim.id,
             claim.task,
             claim.attempt,
-            show(fault.message),
             delay,
+            exc_info=error,
         )
         return Retry(fault, delay)
 

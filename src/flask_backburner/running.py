@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar, cast
 
 from .clock import moment
 from .codec import Limits
-from .errors import JobInterrupted, JobReleased, NoCurrentJob
+from .errors import JobInterrupted, JobReleased, NoCurrentJob, StoreError
 from .files import FileFolder
 from .record import JobFile, Line, Progress
 from .store.base import LINES_KEPT, Claim, Report
@@ -21,6 +21,7 @@ from .store.base import LINES_KEPT, Claim, Report
 P = ParamSpec("P")
 T = TypeVar("T")
 
+STORE_PAUSE = 0.2
 LINE_BYTES = 8 << 10
 NOTHING = (None, None, None, None)
 CUSTOM_STATE = "celery:state"
@@ -126,17 +127,27 @@ class RunningJob:
     def keep(self, changes: Mapping[str, bytes | None]) -> None:
         """Let later attempts know this, by key; ``None`` forgets the key. Durable on return.
 
-        Files attached before are known then too. A cancel arrives here, after the write. Raises
-        ``JobReleased`` if the job is another worker's by now, and ``StoreError``.
+        Files attached before are known then too. While the store cannot be used it waits. A
+        cancel arrives here, after the write. Raises ``JobReleased`` if the job is another
+        worker's by now.
         """
         with self._committing:
             files = tuple(self._uncommitted)
-            if not self._commit(Report(self.claim, files=files, saved=tuple(changes.items()))):
+            if not self._recorded(Report(self.claim, files=files, saved=tuple(changes.items()))):
                 self.interrupt = JobReleased
                 raise JobReleased
             del self._uncommitted[: len(files)]
             self._remember(changes)
         self.check()
+
+    def _recorded(self, report: Report) -> bool:
+        """A store that is away for a while is no fault of the job's."""
+        while True:
+            try:
+                return self._commit(report)
+            except StoreError:
+                self.check()
+                time.sleep(STORE_PAUSE)
 
     def _remember(self, changes: Mapping[str, bytes | None]) -> None:
         for key, value in changes.items():

@@ -28,6 +28,7 @@ class LocalEngine(Engine):
         self._told = settings.app or command_line_address()
         self._caller = Caller(runtime_folder(settings.place, settings.name))
         self._address: Address | None = None
+        self._unloadable: str | None = None
         self._lock = threading.Lock()
         self._started = False
         self._owner: Owner | None = None
@@ -48,6 +49,12 @@ class LocalEngine(Engine):
             raise BackburnerError(
                 "A job with process=True cannot be run on this system, which cannot fork processes "
                 "(Windows). Leave process=True out: the job then runs in a thread."
+            )
+        if self._unloadable is not None:
+            raise BackburnerError(
+                "A job with process=True cannot be run: the app could not be loaded as "
+                f"{self._unloadable!r} by another process, which the log has told why. Set "
+                "BACKBURNER_APP to its import string, such as 'shop:app' or 'shop:create_app()'."
             )
         if self._address is None:
             self._address = find_address(self._installation.app, self._told)
@@ -87,6 +94,7 @@ class LocalEngine(Engine):
         with self._lock:
             if self._owner is not None:
                 self._owner = None
+                self._unloadable = address
                 self._without_child(
                     f"its child process could not load the app as {address!r} (see above)"
                 )
