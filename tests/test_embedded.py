@@ -149,6 +149,32 @@ def test_an_app_made_inside_the_guard_runs_its_jobs_in_threads_with_a_warning(
     )
 
 
+APART = """\
+import os
+from apps.workshop import create_app, tasks
+
+
+@tasks.task(process=True)
+def apart():
+    pass
+
+
+if __name__ == "__main__":
+    app = create_app()
+    app.add_url_rule("/apart", "apart", lambda: apart.delay())
+    """
+
+
+def test_process_jobs_are_refused_once_the_app_could_not_be_loaded(
+    shop: Installation, serve: Servers, place: Path, journal: Journal
+) -> None:
+    (place / "guarded.py").write_text(APART + RUN)
+    served = serve.python(place / "guarded.py")
+    assert ran_in(served) == served.pid
+    assert requests.get(f"{served.url}/apart", timeout=60).status_code == 500
+    assert "the app could not be loaded as 'guarded:app' by another process" in served.output()
+
+
 def test_an_app_that_no_name_leads_to_runs_its_jobs_in_threads_with_a_warning(
     shop: Installation, serve: Servers, place: Path, journal: Journal
 ) -> None:

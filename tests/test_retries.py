@@ -80,6 +80,14 @@ def test_a_job_fails_when_its_retries_are_used_up(bench: Bench) -> None:
     assert "in __call__" in (job.error.traceback or "")
 
 
+def test_what_the_error_says_is_not_in_the_log_that_users_read(bench: Bench) -> None:
+    job = bench.task(Flaky(9, ValueError("secret")), retries=1, backoff=0).delay()
+    assert bench.run() == [job, job]
+    lines = [line.text for line in job.refresh().log()]
+    assert [f"Job {job.id}" in line for line in lines] == [True, True]
+    assert [line for line in lines if "secret" in line] == []
+
+
 def test_a_task_is_not_tried_again_by_itself(bench: Bench) -> None:
     job = bench.task(Flaky(1)).delay()
     assert bench.run() == [job]
