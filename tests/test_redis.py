@@ -610,6 +610,13 @@ def test_a_redis_that_is_too_old_is_refused() -> None:
     check_version({"redis_version": "8.2"}, "here")
 
 
+def test_a_url_with_a_part_that_is_not_known_is_an_error_that_says_so() -> None:
+    store = RedisStore(shared_url() + "?colour=red", "app")
+    with pytest.raises(StoreError, match=r"has a part that is not known: .*colour.*BACKBURNER_URL"):
+        store.counters()
+    store.close()
+
+
 def test_without_its_package_the_store_says_what_to_install() -> None:
     program = """
 import sys

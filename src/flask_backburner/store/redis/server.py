@@ -130,6 +130,13 @@ class Server:
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
             protocol=2,
         )
+        try:
+            pool.connection_class(**pool.connection_kwargs)  # it connects only when it is used
+        except TypeError as error:
+            raise StoreError(
+                f"The URL of Redis at {self.place} has a part that is not known: {error}. Correct "
+                "BACKBURNER_URL."
+            ) from error
         return redis.Redis(connection_pool=pool)
 
     def about(self) -> dict[str, Any]:
