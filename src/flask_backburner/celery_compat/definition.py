@@ -84,15 +84,21 @@ class Definition(OwnTask[..., Any]):
         self.signature = CallSignature(self.function, self.name)
         own = task.track_started
         self.track_started = bool(conf["task_track_started"] if own is None else own)
-        for option in ("rate_limit", "compression"):
+        for option, why in _WITHOUT_EFFECT.items():
             if getattr(task, option, None) is not None:
-                logger.warning("The %s of task %s has no effect here", option, self.name)
+                logger.warning("The %s of task %s has no effect here%s", option, self.name, why)
 
     def start(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: StartOptions
     ) -> Job[Any]:
         """Start a job of it."""
         return self._start([(args, kwargs)], checked_start(options))[0]
+
+
+_WITHOUT_EFFECT = {
+    "rate_limit": ": no limits are kept yet, and one would be per app, not per worker",
+    "compression": "",
+}
 
 
 def _function(task: Task) -> Callable[..., Any]:
