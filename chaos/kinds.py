@@ -29,7 +29,7 @@ def play(scene: Scene, rounds: int) -> None:
     scene.endings |= ENDINGS
     worker = scene.serving(scene.servers.worker(ROOT, "chaos.lair:app"))
     _summon(scene, rounds)
-    seen = _watched(scene, rounds)
+    slowest, kind = _watched(scene, rounds)
     spawned = {int(entry.word) for entry in scene.journal.entries("spawn")}
     _check_left(scene, spawned)
     _check_innocents(scene)
@@ -37,7 +37,7 @@ def play(scene: Scene, rounds: int) -> None:
     assert worker.wait() == 0, worker.output()
     scene.done = f"{rounds * len(MONSTERS)} of {len(MONSTERS)} kinds, as many innocent jobs"
     scene.found = (
-        f"the slowest ended {max(seen, default=0.0) - LIMIT:.1f} s after its limit; "
+        f"the slowest, {kind}, ended {slowest - LIMIT:.2f} s after its limit; "
         f"{len(spawned)} other processes were started, none is left"
     )
 
@@ -47,8 +47,8 @@ def _summon(scene: Scene, rounds: int) -> None:
     subprocess.run(command, cwd=ROOT, env={**os.environ, **scene.servers.env}, check=True)
 
 
-def _watched(scene: Scene, rounds: int) -> list[float]:
-    """Until all are over: how many seconds each monster took that is to be stopped."""
+def _watched(scene: Scene, rounds: int) -> tuple[float, str]:
+    """Until all are over: the seconds and the kind of the slowest that had to be stopped."""
     took: dict[str, float] = {}
     deadline = time.monotonic() + PATIENCE + rounds * len(MONSTERS) * (LIMIT + STOPPING) / SLOTS
     while (left := scene.ledger.unfinished()) and time.monotonic() < deadline:
@@ -56,12 +56,13 @@ def _watched(scene: Scene, rounds: int) -> list[float]:
             if attempt.id not in took and attempt.id not in left:
                 took[attempt.id] = time.monotonic() - attempt.at
         time.sleep(0.05)
+    kinds = {entry.id: entry.word for entry in scene.journal.entries("acknowledged")}
     stopped = [job.id for job in scene.ledger.jobs().values() if job.code == "timeout"]
-    times = [took[id] for id in stopped if id in took]
-    for seconds in times:
+    times = sorted((took[id], kinds[id]) for id in stopped if id in took)
+    for seconds, kind in times:
         if seconds > LIMIT + STOPPING + scene.slack:
-            scene.broken("late", f"a job ended {seconds - LIMIT:.1f} s after its limit")
-    return times
+            scene.broken("late", f"{kind} ended {seconds - LIMIT:.2f} s after its limit")
+    return times[-1] if times else (LIMIT, "none")
 
 
 def _check_left(scene: Scene, spawned: set[int]) -> None:

@@ -15,8 +15,6 @@ from chaos.environment import DEFECT
 from chaos.scene import Scene
 from chaos.table import Row, head, lines
 
-SLACK = 2.0
-
 
 class Scenario(Protocol):
     """A module with a fault in it.
@@ -53,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         help="how often the fault is done; by default as often as for a release",
     )
     options.add_argument(
-        "--slack", type=float, default=SLACK, help="seconds that may be lost where time is judged"
+        "--slack", type=float, default=0.0, help="seconds that may be lost where time is judged"
     )
     return options
 

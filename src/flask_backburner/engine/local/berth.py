@@ -64,7 +64,7 @@ class Berth:
         (work, _), (side, _), (self._leash, _) = pairs
         self.theirs = [end for _, end in pairs]
         self.guard = 0
-        self.killed_at = 0.0
+        self._killed_at = 0.0
         side.setblocking(False)
         self._work = Channel[Any](work, FromSlot)
         self._side = Channel[News](side, News)
@@ -135,9 +135,14 @@ class Berth:
 
     def kill(self) -> None:
         """Let the guard kill the slot and all that it has started. Callable from any thread."""
-        self.killed_at = self.killed_at or time.monotonic()
+        self._killed_at = self._killed_at or time.monotonic()
         with suppress(OSError):
             self._leash.shutdown(socket.SHUT_WR)
+
+    @property
+    def killed_for(self) -> float:
+        """How many seconds ago that was first asked for."""
+        return time.monotonic() - self._killed_at if self._killed_at else 0.0
 
     def end(self, patience: float) -> int | None:
         """Let the slot end, after so many seconds by force, and wait until nothing is left of it.

@@ -26,7 +26,9 @@ LOADING_SECONDS = 300.0
 LOOK = 0.1
 LEAVING_SECONDS = 2.0
 AT_ONCE = 0.001
-GUARD_SECONDS = 0.5
+GUARD_SECONDS = 0.25
+"""So long a guard may take to kill its slot; then it is killed, and the slot dies with it."""
+
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
@@ -173,11 +175,12 @@ class Keeper:
 
     def _attended(self, running: RunningJob, berth: Berth) -> Outcome:
         while True:
-            for message in berth.wait(GUARD_SECONDS):
+            # Not a moment longer once it is to be killed, though that may be in mid-wait.
+            for message in berth.wait(GUARD_SECONDS - berth.killed_for % GUARD_SECONDS):
                 outcome = self._heard(running, berth, message)
                 if outcome is not None:
                     return outcome
-            if berth.killed_at and time.monotonic() - berth.killed_at > GUARD_SECONDS:
+            if berth.killed_for >= GUARD_SECONDS:
                 self._duty.nurse.kill_guard(berth)
 
     def _heard(self, running: RunningJob, berth: Berth, message: Message) -> Outcome | None:
