@@ -141,6 +141,7 @@ LAYERS = [
     "engine.celery.names",
     "engine.celery.closing",
     "engine.celery.roster",
+    "engine.celery.broker",
     "engine.celery.tokens",
     "engine.celery.post",
     "engine.celery.announcer",

@@ -15,6 +15,7 @@ from apps import depot
 from apps.depot import ended
 
 from flask_backburner import JobNotFound
+from flask_backburner.engine.celery.carrier import CARRY_SECONDS
 from support.depots import APP, LONG, Depot, on_both, on_redis, opened_shop
 from support.engines import Engine
 from support.latch import Latch
@@ -23,6 +24,8 @@ from support.redis_server import RedisServer, running_redis
 from support.servers import TESTS, Servers, free_port
 from support.tcp_proxy import TcpProxy, proxy_of
 from support.waiting import until
+
+EVERY = 1 << 30
 
 # Stopping
 
@@ -146,16 +149,22 @@ def test_after_connections_to_the_broker_were_cut_work_goes_on(
     assert worker.running()
 
 
-@on_redis
-def test_a_token_that_could_not_be_acknowledged_keeps_no_place_of_the_others(
-    proxied: tuple[Depot, TcpProxy],
+@on_both
+def test_a_busy_worker_goes_on_while_the_broker_is_away(
+    proxied: tuple[Depot, TcpProxy], latch: Latch
 ) -> None:
     shop, proxy = proxied
     shop.worker("-c", "1")
-    assert ended(depot.add.delay(0, 0)).result == 0
-    proxy.cut_requests(b"HDEL", 1)  # of what Redis is told when a token is acknowledged
-    for n in range(1, 4):
-        assert ended(depot.add.delay(n, n)).result == 2 * n
+    running = depot.hold.delay()
+    latch.arrived(1, LONG)
+    began = time.monotonic()
+    proxy.cut_answers(EVERY)
+    waiting = [depot.add.delay(n, n) for n in range(3)]
+    # Then another token is to take the place of the one that brought the first job.
+    until(lambda: time.monotonic() - began > CARRY_SECONDS, LONG)
+    latch.open()
+    assert ended(running).attempt == 1
+    assert [ended(job).result for job in waiting] == [0, 2, 4]
 
 
 @on_both

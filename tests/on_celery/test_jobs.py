@@ -11,6 +11,7 @@ from flask_backburner.engine.celery.post import Post
 from support.depots import LONG, THREADS, Depot, on_both, on_redis
 from support.journal import Journal
 from support.latch import Latch
+from support.redis_server import client
 from support.waiting import until
 
 # A job's way
@@ -234,6 +235,23 @@ def test_lost_tokens_are_made_up_for(shop: Depot, latch: Latch) -> None:
         connection.default_channel.queue_purge(shop.celery.names.everything)
     latch.open()
     assert [ended(job).state for job in [held, *jobs]] == ["succeeded"] * 6
+
+
+NO_MESSAGES = [b"", b"not json", b"\xff", b"5", b"null", b"[]", b"{}", b'{"properties": {"x": 1}}']
+
+
+@on_redis
+def test_what_is_no_message_at_all_harms_no_worker_and_stays_nowhere(shop: Depot) -> None:
+    worker = shop.worker()
+    name = shop.celery.names.everything
+    with client(shop.installation.settings.broker or "") as broker:
+        broker.lpush(f"{name}:{name}", *NO_MESSAGES)
+        until(lambda: not broker.keys(f"{name}:*{name}"), LONG, "the end of all messages")
+        assert ended(depot.add.delay(1, 2)).result == 3
+        kept = [key.decode() for key in broker.keys(f"{name}:*")]
+    assert [key for key in kept if "unacked" in key] == []
+    assert worker.running()
+    assert "Traceback" not in worker.output()
 
 
 @on_both

@@ -58,6 +58,11 @@ class Announcer:
                 self._thread.start()
         self._news.set()
 
+    def announce_now(self, queue: str) -> bool:
+        """Say that a queue has work left; whether that could be said."""
+        with self._sending:
+            return self._try_to_send(Counter({queue: 1}))
+
     def _serve(self) -> None:
         while not self._ending:
             self._news.wait()
@@ -71,14 +76,15 @@ class Announcer:
             pending, self._pending = self._pending, Counter()
         return pending
 
-    def _try_to_send(self, pending: Counter[str]) -> None:
+    def _try_to_send(self, pending: Counter[str]) -> bool:
         try:
             for name, tokens in self._tokens(pending).items():
                 self._post.fill(name, tokens)
         except Exception as error:
             self._say(f"{type(error).__name__}: {error}")
-        else:
-            self._trouble = ""
+            return False
+        self._trouble = ""
+        return True
 
     def _say(self, trouble: str) -> None:
         """Once, and not at every try: what is wrong, and that nothing is lost."""

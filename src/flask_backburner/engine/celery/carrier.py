@@ -24,7 +24,7 @@ from .hands import Hands
 from .roster import Seat
 
 CARRY_SECONDS = 5.0
-"""So long a token is carried at most; then another takes its place."""
+"""So long a token is carried; then another takes its place, if the broker can be sent one."""
 
 REPORT_INTERVAL = 0.1
 HEAR_INTERVAL = 0.3
@@ -49,7 +49,7 @@ class Carrier:
         installation: Installation,
         seat_in: str,
         closing: Closing,
-        announce: Callable[[str, int], None],
+        pass_on: Callable[[str], bool],
         *,
         size: int,
         queues: Collection[str] | None,
@@ -57,10 +57,13 @@ class Carrier:
         own_process: bool,
         end: Callable[[], NoReturn],
     ) -> None:
-        """``end`` ends this process; ``own_process`` says that no other job is lost then."""
+        """``pass_on`` has a token sent for a queue, if that can be done.
+
+        ``end`` ends this process; ``own_process`` says that no other job is lost then.
+        """
         self._installation = installation
         self._closing = closing
-        self._announce = announce
+        self._pass_on = pass_on
         self._queues = queues
         self._own_process = own_process
         self._end = end
@@ -88,14 +91,18 @@ class Carrier:
         self._thread.start()
 
     def carry(self) -> None:
-        """Run jobs until there is none, or this has gone on for long enough."""
+        """Run jobs until there is none, or another token does the same."""
+        while (queue := self._carry()) and not self._pass_on(queue):
+            pass
+
+    def _carry(self) -> str | None:
+        """Run jobs for a while; the queue of the last one if there may be more."""
         until = time.monotonic() + CARRY_SECONDS
-        queue = ""
+        queue = None
         while claim := self._next(time.monotonic() < until):
             queue = claim.queue
             self._hands.run(claim)
-        if queue and time.monotonic() >= until:
-            self._announce(queue, 1)
+        return queue if time.monotonic() >= until else None
 
     def _next(self, more: bool) -> Claim | None:
         """Settle what has ended, and claim the next job if there is to be one."""

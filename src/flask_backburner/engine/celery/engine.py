@@ -20,6 +20,7 @@ from celery.worker import state
 
 from ...errors import StoreError
 from ...installation import Installation
+from ...trouble import Trouble
 from ..base import Engine
 from ..local.shutdown import HUP, INT, QUIT, TERM, start_again
 from ..local.wakeup import runtime_folder
@@ -71,6 +72,7 @@ class CeleryEngine(Engine):
         self._overseer: Overseer | None = None
         self._carrier: Carrier | None = None
         self._making = threading.Lock()
+        self._trouble = Trouble("The worker")
         _engines.add(self)
 
     def announce(self, queue: str, jobs: int) -> None:
@@ -201,20 +203,29 @@ class CeleryEngine(Engine):
 
     def carry(self) -> None:
         """A token has come to this process."""
+        try:
+            carrier = self._ready_carrier()
+        except StoreError as error:  # what waits is announced again
+            self._trouble.tell(error)
+            return
+        self._trouble.over()
+        carrier.carry()
+
+    def _ready_carrier(self) -> Carrier:
         with self._making:
             if self._carrier is None:
                 self._carrier = Carrier(
                     self._installation,
                     self._roster.folder,
                     self._closing,
-                    self.announce,
+                    self._announcer.announce_now,
                     size=self._size,
                     queues=self._queues,
                     kin=self._kin,
                     own_process=self._own_process,
                     end=self._end_process,
                 )
-        self._carrier.carry()
+            return self._carrier
 
     def _end_process(self) -> NoReturn:
         """End this process, whose code does not stop, after its jobs were settled."""

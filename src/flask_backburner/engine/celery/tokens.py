@@ -6,25 +6,23 @@ import socket
 import ssl
 import uuid
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer
-from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 from kombu.message import Message
 
 from ...settings import Settings
+from .broker import Broker
 from .names import QueueNames
 
 CARRY = "backburner.carry"
 CONNECT_SECONDS = 2.0
 ALIVE_SECONDS = 5
-LONGEST_PAUSE = 4.0
-"""Between two tries to reach a broker that is away."""
+"""So often both ends show that they are there; who was silent for twice as long is gone."""
 
 TRANSIENT = 1
 JSON = "json"
@@ -37,16 +35,8 @@ JSON_ONLY = {
 }
 
 
-class _Broker(Connection):
-    """A connection that is tried again soon, however long the broker was away."""
-
-    def _ensure_connection(self, *args: Any, **options: Any) -> Any:
-        options.update(interval_start=0.5, interval_step=0.5, interval_max=LONGEST_PAUSE)
-        return super()._ensure_connection(*args, **options)
-
-
 class _Amqp(AMQP):
-    Connection = _Broker
+    Connection = Broker
     # Straight into the queue: an exchange of its own would bring nothing but bindings to keep.
     autoexchange = staticmethod(lambda name: Exchange(""))
 
@@ -69,19 +59,9 @@ class Intake(Consumer):
             message.properties = envelope
             message.body, message.errors, message._decoded_cache = _BODY, [], None
             message.content_type, message.content_encoding = "application/json", "utf-8"
-            message.ack_log_error = partial(_acknowledge, message)
             return handle(message)
 
         return take
-
-
-def _acknowledge(message: Message, logger: Any, errors: Any, multiple: bool = False) -> None:
-    """Raises what Kombu would only log, which has Celery connect anew.
-
-    Else a token that could not be acknowledged would keep its place among the few that may be
-    under way, and the worker would soon take no more.
-    """
-    message.ack(multiple=multiple)
 
 
 TOKEN: tuple[Any, ...] = (
@@ -133,7 +113,7 @@ def make_celery_app(settings: Settings, names: QueueNames, carry: Callable[[], N
         broker_connection_timeout=CONNECT_SECONDS,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_heartbeat=2 * ALIVE_SECONDS,
+        broker_heartbeat=ALIVE_SECONDS,
         broker_transport_options=_transport_options(settings, names),
         worker_consumer=f"{__name__}:{Intake.__name__}",
         worker_concurrency=settings.processes,
