@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from chaos import (
+    celery_amnesia,
     celery_children,
     celery_kills,
     celery_line,
@@ -24,7 +25,8 @@ from chaos.inquiry import inquire
 
 SCENARIOS: Sequence[stage.Scenario] = (
     *(kills, embedded, poison, resume, shutdown, hang, kinds),
-    *(celery_kills, celery_children, celery_restarts, celery_line, celery_tokens),
+    *(celery_kills, celery_children, celery_restarts, celery_amnesia),
+    *(celery_line, celery_tokens),
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 from chaos.checker import Breach
@@ -32,31 +33,52 @@ class CeleryScene(Scene):
     """Jobs in a Redis with ``appendonly``, run by Celery's workers."""
 
     ledger: RedisLedger
+    PERSISTENCE: tuple[str, ...] = ("--appendonly", "yes", "--appendfsync", "always")
 
     def __init__(self, slack: float) -> None:
         self._stack = ExitStack()
+        self._broker_url = ""
         super().__init__(slack)
         self.configure(name=NAMESPACE, url=self.redis.url, grace=1)
 
     def _make_ledger(self) -> RedisLedger:
         folder = self.folder / "redis"
         folder.mkdir()
-        options = ("--appendonly", "yes", "--appendfsync", "always")
-        self.redis: RedisServer = self._stack.enter_context(running_redis(folder, *options))
+        running = running_redis(folder, *self.PERSISTENCE)
+        self.redis: RedisServer = self._stack.enter_context(running)
         return RedisLedger(self.redis.url)
+
+    @property
+    def broker_url(self) -> str:
+        """Where tokens are, past any proxy."""
+        return self._broker_url or self.redis.url
 
     def rabbit(self) -> RabbitServer:
         """From now on the broker is a RabbitMQ."""
         folder = self.folder / "rabbit"
         folder.mkdir()
         server = self._stack.enter_context(running_rabbit(folder))
+        self._broker_url = server.url
         self.configure(broker_url=server.url)
         return server
 
-    def proxied(self) -> TcpProxy:
+    def proxied_store(self) -> TcpProxy:
+        """From now on there is a proxy before the store."""
+        proxy = self._stack.enter_context(proxy_of(self.redis.port))
+        self.configure(url=f"redis://127.0.0.1:{proxy.port}/0")
+        return proxy
+
+    def proxied_redis(self) -> TcpProxy:
         """From now on there is a proxy before the broker, which is Redis."""
         proxy = self._stack.enter_context(proxy_of(self.redis.port))
         self.configure(broker_url=f"redis://127.0.0.1:{proxy.port}/1")
+        return proxy
+
+    def proxied_rabbit(self) -> TcpProxy:
+        """From now on there is a proxy before the broker, which is a RabbitMQ."""
+        server = self.rabbit()
+        proxy = self._stack.enter_context(proxy_of(server.port))
+        self.configure(broker_url=server.url.replace(str(server.port), str(proxy.port)))
         return proxy
 
     def crew(self, size: int, pool: Literal["prefork", "threads"] = "prefork") -> Served:
@@ -70,6 +92,16 @@ class CeleryScene(Scene):
         )
         assert worker.running(), worker.output()
         return worker
+
+    @contextmanager
+    def crewed(self, size: int) -> Iterator[Served]:
+        """A client and a worker, as things are configured now; both end with the block."""
+        self.start("nap", 0.0, jobs=0)
+        worker = self.crew(size)
+        yield worker
+        self.tell(worker)
+        assert worker.wait(PATIENCE) == 0, worker.output()
+        self.dismiss_client()
 
     def kill_child(self, worker: Served) -> Attempt:
         """``kill -9`` of a process of the pool that runs a job; which attempt that cut off."""
@@ -112,3 +144,25 @@ class CeleryScene(Scene):
         finally:
             self.ledger.close()
             self._stack.close()
+
+
+class ForgetfulScene(CeleryScene):
+    """Jobs in a Redis that writes its data to the disk only when it is asked to."""
+
+    PERSISTENCE = ()
+
+    def ended_since(self, before: int) -> None:
+        """Wait until an attempt has ended that had not then."""
+        until(lambda: self.ended() > before, PATIENCE, "an end")
+
+    def lose_memory(self) -> None:
+        """Kill Redis and start it with what its file has; what it had is asked of nobody."""
+        with self._watch.looking_away():
+            self.redis.kill()
+            self.redis.start()
+            self.since = time.monotonic()
+
+    def judge(self) -> None:
+        """Judge what there is until now, when nothing runs."""
+        for breach in self._judged():
+            self.broken(breach.invariant, breach.words)

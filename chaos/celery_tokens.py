@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import redis
 from kombu.connection import Connection
+from kombu.entity import Exchange, Queue
 
 from chaos import stage
 from chaos.celery_scene import NOTICED, CeleryScene
@@ -19,7 +19,6 @@ JOBS = 30
 SIZE = 2
 COPIES = 200
 EVERYTHING = "backburner.chaos"
-LIST = f"{EVERYTHING}:{EVERYTHING}"
 CARRY = {"task": "backburner.carry", "id": "x"}
 HEADERS: tuple[dict[str, Any], ...] = (
     {},
@@ -33,51 +32,100 @@ BODIES: tuple[Any, ...] = (None, [], "text", [[], {}, {}], [["other", 7], {"queu
 
 
 def play(scene: CeleryScene, rounds: int) -> None:
-    """None of it is to change what becomes of a job."""
+    """None of it is to change what becomes of a job.
+
+    Redis is the broker in the first half of the rounds, RabbitMQ in the others.
+    """
     scene.start("nap", 0.0, jobs=JOBS)  # nobody is there yet who could be sent a token
-    scene.crew(SIZE)
-    scene.all_end(within=NOTICED)
-    with redis.Redis.from_url(scene.redis.url) as broker:
-        for number in range(rounds):
-            scene.start("nap", 0.01, jobs=JOBS)
-            FAULTS[number % len(FAULTS)](broker)
-            scene.all_end(within=NOTICED)
-        left = broker.llen(LIST)
-    scene.done = f"{rounds} rounds of tokens doubled, lost, forged or shuffled, {JOBS} jobs each"
+    left = _disturbed(scene, rounds - rounds // 2)
+    if rounds > 1:
+        scene.rabbit()
+        left += _disturbed(scene, rounds // 2)
+    scene.done = (
+        f"{rounds} rounds of tokens doubled, lost, forged or shuffled, in Redis and in RabbitMQ, "
+        f"{JOBS} jobs each"
+    )
     scene.found = f"{len(scene.ledger.unfinished())} not finished; {left} tokens are left"
 
 
-def double(broker: redis.Redis) -> None:
-    """Two hundred more of the one that waits, if one does."""
-    found = broker.lrange(LIST, 0, 0)
-    if found:
-        broker.lpush(LIST, *found * COPIES)
+def _disturbed(scene: CeleryScene, rounds: int) -> int:
+    """So many rounds with one broker; gives back how many tokens are left there."""
+    with scene.crewed(SIZE), Tokens(scene.broker_url) as tokens:
+        scene.all_end(within=NOTICED)
+        for number in range(rounds):
+            scene.start("nap", 0.01, jobs=JOBS)
+            FAULTS[number % len(FAULTS)](tokens)
+            scene.all_end(within=NOTICED)
+        return len(tokens)
 
 
-def lose(broker: redis.Redis) -> None:
-    broker.delete(LIST)
+class Tokens:
+    """The broker's queue, for whoever can reach it."""
+
+    def __init__(self, url: str) -> None:
+        redis = url.startswith("redis:")
+        options = {"global_keyprefix": f"{EVERYTHING}:"} if redis else {}
+        self._connection = Connection(url, transport_options=options)
+        self._queue = Queue(EVERYTHING, Exchange(""), routing_key=EVERYTHING)
+
+    def __enter__(self) -> Tokens:
+        self._channel = self._connection.channel()
+        self._producer = self._connection.Producer(self._channel)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.release()
+
+    def __len__(self) -> int:
+        return int(self._queue(self._channel).queue_declare().message_count)
+
+    def take(self, most: int) -> list[Any]:
+        """At most so many messages, taken out."""
+        taken: list[Any] = []
+        while len(taken) < most and (message := self._queue(self._channel).get(no_ack=True)):
+            taken.append(message)
+        return taken
+
+    def purge(self) -> None:
+        self._queue(self._channel).purge()
+
+    def put_back(self, message: Any) -> None:
+        """As it was."""
+        self._producer.publish(
+            message.body,
+            routing_key=EVERYTHING,
+            content_type=message.content_type,
+            content_encoding=message.content_encoding,
+            headers=message.headers,
+        )
+
+    def put(self, body: Any, headers: dict[str, Any]) -> None:
+        self._producer.publish(body, routing_key=EVERYTHING, serializer="json", headers=headers)
 
 
-def forge(broker: redis.Redis) -> None:
+def double(tokens: Tokens) -> None:
+    """Two hundred more of one that waits, if one does."""
+    for message in tokens.take(1):
+        for _ in range(1 + COPIES):
+            tokens.put_back(message)
+
+
+def lose(tokens: Tokens) -> None:
+    tokens.purge()
+
+
+def forge(tokens: Tokens) -> None:
     """What a stranger who can send messages may think of."""
-    port = broker.connection_pool.connection_kwargs["port"]
-    options = {"global_keyprefix": f"{EVERYTHING}:"}
-    url = f"redis://127.0.0.1:{port}/0"
-    with Connection(url, transport_options=options) as connection:
-        producer = connection.Producer()
-        for headers in HEADERS:
-            for body in BODIES:
-                producer.publish(body, routing_key=EVERYTHING, serializer="json", headers=headers)
+    for headers in HEADERS:
+        for body in BODIES:
+            tokens.put(body, headers)
 
 
-def shuffle(broker: redis.Redis) -> None:
-    tokens = broker.lrange(LIST, 0, -1)
-    random.shuffle(tokens)
-    with broker.pipeline() as change:
-        change.delete(LIST)
-        if tokens:
-            change.rpush(LIST, *tokens)
-        change.execute()
+def shuffle(tokens: Tokens) -> None:
+    messages = tokens.take(COPIES)
+    random.shuffle(messages)
+    for message in messages:
+        tokens.put_back(message)
 
 
 FAULTS = (double, lose, forge, shuffle)

@@ -36,13 +36,18 @@ class Client:
         self._orders += 1
         order = {"task": task, "jobs": jobs, "at": at, "arguments": arguments}
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"number": self._orders, **order}) + "\n")
+        self._process.stdin.write(json.dumps({"number": self._number, **order}) + "\n")
         self._process.stdin.flush()
         until(lambda: self._served() or self._process.poll() is not None, PATIENCE, str(order))
         assert self._served(), f"the client ended in {order}"
 
+    @property
+    def _number(self) -> str:
+        """Of the last order; no other client's has it."""
+        return f"{self._process.pid}-{self._orders}"
+
     def _served(self) -> bool:
-        return any(each.word == str(self._orders) for each in self._journal.entries("served"))
+        return any(each.word == self._number for each in self._journal.entries("served"))
 
     def close(self) -> None:
         assert self._process.stdin is not None

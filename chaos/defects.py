@@ -123,6 +123,13 @@ def announced_once() -> None:
     replace(Overseer, "_announce_again", lambda overseer: None)
 
 
+def never_reconciled() -> None:
+    """What Redis holds for a worker that knows nothing of it stays so."""
+    from flask_backburner.store.redis.presence import RedisPresence
+
+    replace(RedisPresence, "_reconcile", lambda presence: None)
+
+
 def settled_once() -> None:
     """What could not be recorded at once is forgotten."""
     from flask_backburner.engine.celery.carrier import Carrier
@@ -155,6 +162,7 @@ _ALL = (
     redis_no_rescue,
     child_unseen,
     announced_once,
+    never_reconciled,
     settled_once,
 )
 DEFECTS: dict[str, Callable[[], None]] = {each.__name__: each for each in _ALL}

@@ -40,8 +40,9 @@ class Scene:
     """Where one scenario plays.
 
     ``slack`` seconds more than is promised may be taken by what is timed. A scenario says in
-    ``done`` and ``found`` what it did and saw, in ``endings`` which jobs are not to succeed, and
-    in ``threads`` how many jobs a process may run at a time.
+    ``done`` and ``found`` what it did and saw, in ``endings`` which jobs are not to succeed, in
+    ``threads`` how many jobs a process may run at a time, and in ``since``, a monotonic time,
+    from when on the store is to remember everything.
     """
 
     def __init__(self, slack: float) -> None:
@@ -49,6 +50,7 @@ class Scene:
         self.done = self.found = ""
         self.endings: dict[str, str] = {}
         self.threads = 4
+        self.since = 0.0
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self.journal = Journal(self.folder / "journal")
         os.environ[JOURNAL] = str(self.journal.path)
@@ -88,6 +90,12 @@ class Scene:
         if self._client is None:
             self._client = Client(self.servers, self.journal)
         self._client.start(task, jobs, at, arguments)
+
+    def dismiss_client(self) -> None:
+        """Another one, as things are configured by then, starts the next jobs."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def worker(self, *args: str, **environment: str) -> Served:
         """``flask jobs worker``; does not wait for anything."""
@@ -204,8 +212,7 @@ class Scene:
         """End everything, and check what is left; every breach there was."""
         for each in self._latches:
             each.close()
-        if self._client:
-            self._client.close()
+        self.dismiss_client()
         orphans = [f"process {pid}: {processes.command(pid)}" for pid in self._end_all()]
         self._watch.stop()
         found = self._breaches + self._watch.breaches
@@ -230,13 +237,7 @@ class Scene:
         return [*locks, *descriptors(self.folder)]
 
     def _judged(self) -> list[Breach]:
-        evidence = Evidence(
-            self.journal.entries(),
-            self.journal.attempts(),
-            self.ledger.jobs(),
-            self.endings,
-            self.threads,
-        )
+        evidence = self._evidence()
         if not evidence.jobs:
             return [Breach("kept", "there is no job at all")]
         found = judge(evidence)
@@ -245,6 +246,16 @@ class Scene:
         if counted != counters:
             found.append(Breach("counters", f"there are {counted}, but kept is {counters}"))
         return found
+
+    def _evidence(self) -> Evidence:
+        """What there is to judge."""
+        return Evidence(
+            [entry for entry in self.journal.entries() if entry.at >= self.since],
+            [attempt for attempt in self.journal.attempts() if attempt.at >= self.since],
+            self.ledger.jobs(),
+            self.endings,
+            self.threads,
+        )
 
     def remove(self) -> None:
         """Remove the folder."""

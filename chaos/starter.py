@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from chaos.app import app, crawl, nap, poison, wait
 from chaos.journal import note
+from flask_backburner import Job
+from flask_backburner.errors import StoreBusy
 from flask_backburner.task import Task
 
+PAUSE = 0.1
 TASKS: dict[str, Task[..., Any]] = {"nap": nap, "wait": wait, "poison": poison, "crawl": crawl}
 
 
@@ -18,11 +22,20 @@ def main() -> None:
     with app.app_context():
         for line in sys.stdin:
             order = json.loads(line)
-            at = order["at"] and datetime.fromtimestamp(order["at"], UTC)
-            task = TASKS[order["task"]].using(eta=at)
-            for job in task.map([tuple(order["arguments"])] * order["jobs"]):
+            for job in _started(order):
                 note("acknowledged", job.id, word=order["task"])
-            note("served", word=str(order["number"]))
+            note("served", word=order["number"])
+
+
+def _started(order: dict[str, Any]) -> list[Job[Any]]:
+    """The jobs of an order; where no answer came nothing was acknowledged, so try again."""
+    at = order["at"] and datetime.fromtimestamp(order["at"], UTC)
+    task = TASKS[order["task"]].using(eta=at)
+    while True:
+        try:
+            return task.map([tuple(order["arguments"])] * order["jobs"])
+        except StoreBusy:
+            time.sleep(PAUSE)
 
 
 if __name__ == "__main__":

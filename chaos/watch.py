@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chaos.checker import WAL_BYTES, Breach
 from chaos.ledger import Ledger, Row
@@ -24,6 +25,7 @@ class Watch:
         self._ledger = ledger
         self._jobs: dict[str, Row] = {}
         self._wal_bytes = 0
+        self._looking = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chaos-watch", daemon=True)
 
@@ -34,11 +36,19 @@ class Watch:
         self._stopping.set()
         self._thread.join()
 
+    @contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Do not look meanwhile, and compare what is there afterwards with nothing before."""
+        with self._looking:
+            yield
+            self._jobs = {}
+
     def _run(self) -> None:
         pause = INTERVAL
         while not self._stopping.wait(pause):
             began = time.monotonic()
-            self._look()
+            with self._looking:
+                self._look()
             pause = max(INTERVAL, (time.monotonic() - began) / SHARE)
 
     def _look(self) -> None:

@@ -42,6 +42,23 @@ class RedisServer:
             return probe.recv(16).startswith(b"+PONG")
         return False
 
+    def save(self) -> None:
+        """Have it write its data into a file, with which it comes back when it is started again."""
+        with client(self.url) as asking:
+            asking.save()
+
+    def forget(self) -> None:
+        """Throw the file away."""
+        (self.folder / "dump.rdb").unlink(missing_ok=True)
+
+    def shut_down(self) -> None:
+        """Stop it as its operator would who keeps the data; waits for its end."""
+        with client(self.url) as asking:
+            asking.shutdown(save=True)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
     def kill(self) -> None:
         """``kill -9``; waits for its death."""
         if self._process is not None:

@@ -10,7 +10,11 @@ from contextlib import contextmanager, suppress
 
 
 class TcpProxy:
-    """Stands before a server on loopback; its one thread carries the bytes to and fro."""
+    """Stands before a server on loopback; its one thread carries the bytes to and fro.
+
+    A connection that had something to carry while the proxy was ``stalled`` never carries
+    anything again, and nobody is told: as where something on the way has forgotten it.
+    """
 
     def __init__(self, port: int) -> None:
         self._server = ("127.0.0.1", port)
@@ -20,6 +24,7 @@ class TcpProxy:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._others: dict[socket.socket, socket.socket] = {}
         self._answers: set[socket.socket] = set()
+        self._mute: set[socket.socket] = set()
         self._cuts = 0
         self._word, self._word_cuts = b"", 0
         self.stalled = threading.Event()
@@ -63,7 +68,9 @@ class TcpProxy:
         with suppress(OSError):
             data = end.recv(1 << 16)
         if data and self.stalled.is_set():
-            return  # lost for ever: whoever waits for it waits in vain
+            self._mute |= {end, self._others[end]}
+        if data and end in self._mute:
+            return
         if data and end in self._answers and self._cuts:
             self._cuts -= 1
             data = b""
@@ -82,6 +89,7 @@ class TcpProxy:
             self._selector.unregister(each)
             del self._others[each]
             self._answers.discard(each)
+            self._mute.discard(each)
             each.close()
 
     def close(self) -> None:
