@@ -69,7 +69,7 @@ class Tokens:
         self._queue = Queue(EVERYTHING, Exchange(""), routing_key=EVERYTHING)
 
     def __enter__(self) -> Tokens:
-        self._channel = self._connection.channel()
+        self._channel: Any = self._connection.channel()
         self._producer = self._connection.Producer(self._channel)
         return self
 

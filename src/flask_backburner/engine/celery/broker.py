@@ -43,8 +43,8 @@ class RedisTransport(redis.Transport):
 class Broker(Connection):
     """A connection that is tried again soon, however long the broker was away."""
 
-    def get_transport_cls(self) -> type[Any]:
-        found: type[Any] = super().get_transport_cls()
+    def get_transport_cls(self) -> Any:
+        found = super().get_transport_cls()
         return RedisTransport if found is redis.Transport else found
 
     def _ensure_connection(self, *args: Any, **options: Any) -> Any:
