@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, NoReturn, cast
 
 import billiard
+from billiard import pool as billiard_pool
 from celery import Celery
 from celery.worker import state
 
@@ -39,6 +40,11 @@ from .tokens import forget_other_tasks, make_celery_app
 _TALKERS = ("celery.app.trace", "celery.worker.strategy")
 EX_RECYCLE = 0x9B
 """Celery starts another process for one that ended so, and does not complain."""
+
+LAST_LOOKS = 10
+"""So often a process that ends looks, each tenth of a second, whether the worker has taken what it
+sent. After a lost connection it never has, and for Celery the end takes half a minute.
+"""
 
 LAST_SECONDS = 2.0
 LOOK = 0.05
@@ -190,6 +196,8 @@ class CeleryEngine(Engine):
 
     def enter_child(self, **_: object) -> None:
         """This is a process of the pool, which runs one job at a time."""
+        pool: Any = billiard_pool
+        pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_LOOKS
         self._own_process = True
         self._installation.forget_store()
 
