@@ -137,6 +137,12 @@ def die(times: int = 1) -> str:
 
 
 @tasks.task
+def hoard() -> int:
+    """Take a gigabyte."""
+    return len(bytearray(1 << 30))
+
+
+@tasks.task
 def thread_name() -> str:
     return threading.current_thread().name
 

@@ -160,3 +160,13 @@ def test_a_process_that_hangs_is_ended_and_its_job_runs_again_without_blame(
     latch.open()
     assert (ended(job).attempt, job.record.crashes) == (2, 0)
     until(lambda: not processes.alive(pid), LONG)
+
+
+@on_redis
+def test_a_job_beyond_the_memory_limit_fails_and_harms_no_other(shop: Depot) -> None:
+    worker = shop.worker("-c", "1", FLASK_BACKBURNER_PROCESS_MEMORY=str(256 << 20))
+    record = ended(depot.hoard.delay()).record
+    assert record.fault is not None
+    assert record.fault.message.startswith("MemoryError")
+    assert ended(depot.add.delay(1, 2)).result == 3
+    assert worker.running()

@@ -23,6 +23,7 @@ from ...errors import StoreError
 from ...installation import Installation
 from ...trouble import Trouble
 from ..base import Engine
+from ..local.kinship import limit_memory
 from ..local.shutdown import HUP, INT, QUIT, TERM, start_again
 from ..local.wakeup import runtime_folder
 from .announcer import Announcer
@@ -198,6 +199,9 @@ class CeleryEngine(Engine):
         """This is a process of the pool, which runs one job at a time."""
         pool: Any = billiard_pool
         pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_LOOKS
+        memory = self._installation.settings.process_memory
+        if memory is not None:
+            limit_memory(memory)
         self._own_process = True
         self._installation.forget_store()
 
