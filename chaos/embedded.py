@@ -1,4 +1,4 @@
-"""Web processes and their embedded workers are killed at random while clients start jobs."""
+"""Web processes and their embedded workers are killed in turn while clients start jobs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APART = (0.2, 1.0)
 
 
 def play(scene: Scene, rounds: int) -> None:
-    """Kill a web process or an embedded worker, chosen by chance, so many times."""
+    """Kill an embedded worker or a web process, in turn and at random moments, so many times."""
     scene.configure(threads=4)
     served = scene.gunicorn("--workers", str(WEB))
     with crowd(served.port):
@@ -47,7 +47,7 @@ def _kill_one(scene: Scene, served: Served) -> None:
     web = _web(served)
     scene.begun(1, served)
     running = {each.process for each in scene.journal.going_on(served.mark)}
-    if running and random.random() < 0.5:
+    if running and len(scene.hits) % 2 == 0:
         scene.kill(served, int(random.choice([*running]).removeprefix(served.mark)))
     else:
         scene.kill_owner(served, random.choice(web))
