@@ -1,7 +1,8 @@
 """Print all figures but those of a thousand watchers: ``python -m bench.watchers``."""
 
-from bench import inside, processes, served
+from bench import ends, inside, processes, served
 
 inside.main()
 served.main()
 processes.main()
+ends.main()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import time
 
 from flask import Flask
 
-from flask_backburner import Backburner, Job
+from flask_backburner import Backburner, Job, current_job
 
 FOLDER = os.environ.get("BENCH_FOLDER", ".")
 
@@ -27,6 +30,21 @@ def burn(file: str) -> int:
     while os.path.exists(file):
         rounds += sum(number * number % 7 for number in range(20_000)) % 2 + 1
     return rounds
+
+
+@tasks.task
+async def second() -> None:
+    """Wait a second, as for somebody else's answer."""
+    await asyncio.sleep(1.0)
+
+
+@tasks.task(process=True)
+def linger(deaf: bool) -> None:
+    """Go on until it is ended; whoever is deaf does not heed SIGTERM."""
+    if deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    current_job.progress(1)
+    time.sleep(3600)
 
 
 @app.get("/constant")

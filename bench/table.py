@@ -12,5 +12,9 @@ def row(name: str, unit: str, measure: Callable[[], float], rounds: int = ROUNDS
     """Measure some rounds, print median and spread, and give back the median."""
     figures = [measure() for _ in range(rounds)]
     median = statistics.median(figures)
-    print(f"{name:<58} {median:>12,.1f} {unit:<8} ({min(figures):,.1f} to {max(figures):,.1f})")
+    digits = 2 if unit == "s" else 1
+    least, most = min(figures), max(figures)
+    print(
+        f"{name:<58} {median:>12,.{digits}f} {unit:<8} ({least:,.{digits}f} to {most:,.{digits}f})"
+    )
     return median
