@@ -15,7 +15,7 @@ from chaos.stage import Scenario, name_of
 
 def inquire(scenarios: Sequence[Scenario]) -> int:
     """Play each with each of its defects; gives back 1 if one went unnoticed."""
-    print(f"{'scenario':<10} {'defect':<20} {'breaks':<10} {'':<10} {'s':>5}")
+    print(f"{'scenario':<15} {'defect':<20} {'breaks':<10} {'':<10} {'s':>5}")
     noticed = [
         _noticed(scenario, defect, invariant)
         for scenario in scenarios
@@ -35,7 +35,7 @@ def _noticed(scenario: Scenario, defect: str, invariant: str) -> bool:
     )
     noticed = played.returncode == 1 and f"BROKEN {invariant}:" in played.stdout
     word, took = "noticed" if noticed else "UNNOTICED", time.monotonic() - began
-    print(f"{name:<10} {defect:<20} {invariant:<10} {word:<10} {took:>5.0f}", flush=True)
+    print(f"{name:<15} {defect:<20} {invariant:<10} {word:<10} {took:>5.0f}", flush=True)
     if not noticed:
         print(played.stdout, played.stderr)
     return noticed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from chaos.checker import Breach
 
-WIDTH = 47
+WIDTH = 45
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Row:
 
 
 def head() -> str:
-    return f"{'scenario':<10} {'done':<{WIDTH}}  {'found':<{WIDTH}} {'s':>5}"
+    return f"{'scenario':<15} {'done':<{WIDTH}}  {'found':<{WIDTH}} {'s':>5}"
 
 
 def lines(row: Row) -> list[str]:
@@ -34,7 +34,7 @@ def lines(row: Row) -> list[str]:
     left = [row.name, *[""] * (height - 1)]
     right = [f"{row.seconds:.0f}", *[""] * (height - 1)]
     table = [
-        f"{name:<10} {did:<{WIDTH}}  {saw:<{WIDTH}} {seconds:>5}".rstrip()
+        f"{name:<15} {did:<{WIDTH}}  {saw:<{WIDTH}} {seconds:>5}".rstrip()
         for name, did, saw, seconds in zip(left, done, found, right, strict=True)
     ]
     return table + [f"  BROKEN {each.invariant}: {each.words}" for each in row.breaches]
