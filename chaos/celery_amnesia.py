@@ -7,8 +7,8 @@ import time
 from chaos import stage
 from chaos.celery_scene import RESUMED, ForgetfulScene
 
-ROUNDS = 12
-SHORT = 3
+ROUNDS = 20
+SHORT = 1
 SCENE = ForgetfulScene
 DEFECTS = {"never_reconciled": "finished"}
 JOBS = 40
@@ -19,18 +19,21 @@ SIZE = 2
 def play(scene: ForgetfulScene, rounds: int) -> None:
     """What it still has is to end, and new work is to go on soon, without a restart of ours."""
     scene.start("nap", SECONDS, jobs=0)
+    scene.patient = True
     worker = scene.crew(SIZE)
     rests = []
     for number in range(rounds):
         scene.start("nap", SECONDS, jobs=JOBS)
         scene.begun(1, worker)
         WAYS[number % len(WAYS)](scene)
-        began = time.monotonic()
+        back_at = time.monotonic()
         scene.start("nap", SECONDS, jobs=JOBS)
-        scene.all_end(within=RESUMED)
-        rests.append(time.monotonic() - began)
+        rests.append(scene.all_end(within=RESUMED, since=back_at))
         scene.judge()
-    scene.done = f"{rounds} times Redis was stopped in order, killed with an old copy, or with none"
+    scene.done = (
+        f"{rounds} times Redis was stopped in order, killed with an old copy, killed with none, "
+        "flushed"
+    )
     scene.found = (
         f"{len(scene.ledger.unfinished())} not finished; what was kept and new jobs had ended "
         f"within {max(rests):.1f} s of the return"
@@ -49,16 +52,26 @@ def older(scene: ForgetfulScene) -> None:
     before = scene.ended()
     scene.start("nap", SECONDS, jobs=JOBS)
     scene.ended_since(before)
-    scene.lose_memory()
+    with scene.losing_memory():
+        scene.redis.kill()
+        scene.redis.start()
 
 
 def empty(scene: ForgetfulScene) -> None:
     """It is killed, and comes back with nothing."""
     scene.redis.forget()
-    scene.lose_memory()
+    with scene.losing_memory():
+        scene.redis.kill()
+        scene.redis.start()
 
 
-WAYS = (orderly, older, empty)
+def flushed(scene: ForgetfulScene) -> None:
+    """It forgets everything, and whoever is connected stays so."""
+    with scene.losing_memory():
+        scene.redis.flush()
+
+
+WAYS = (older, empty, flushed, orderly)
 
 
 if __name__ == "__main__":

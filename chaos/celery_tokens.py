@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu.connection import Connection
@@ -10,6 +14,7 @@ from kombu.entity import Exchange, Queue
 
 from chaos import stage
 from chaos.celery_scene import NOTICED, CeleryScene
+from support.servers import Served
 
 ROUNDS = 40
 SHORT = 4
@@ -18,6 +23,9 @@ DEFECTS = {"announced_once": "late"}
 JOBS = 30
 SIZE = 2
 COPIES = 200
+TRIES = 5
+SOON = 2.0
+LOOK = 0.01
 EVERYTHING = "backburner.chaos"
 CARRY = {"task": "backburner.carry", "id": "x"}
 HEADERS: tuple[dict[str, Any], ...] = (
@@ -37,10 +45,11 @@ def play(scene: CeleryScene, rounds: int) -> None:
     Redis is the broker in the first half of the rounds, RabbitMQ in the others.
     """
     scene.start("nap", 0.0, jobs=JOBS)  # nobody is there yet who could be sent a token
-    left = _disturbed(scene, rounds - rounds // 2)
-    if rounds > 1:
+    half = rounds - rounds // 2
+    left = _disturbed(scene, range(half))
+    if rounds > half:
         scene.rabbit()
-        left += _disturbed(scene, rounds // 2)
+        left += _disturbed(scene, range(half, rounds))
     scene.done = (
         f"{rounds} rounds of tokens doubled, lost, forged or shuffled, in Redis and in RabbitMQ, "
         f"{JOBS} jobs each"
@@ -48,15 +57,40 @@ def play(scene: CeleryScene, rounds: int) -> None:
     scene.found = f"{len(scene.ledger.unfinished())} not finished; {left} tokens are left"
 
 
-def _disturbed(scene: CeleryScene, rounds: int) -> int:
-    """So many rounds with one broker; gives back how many tokens are left there."""
-    with scene.crewed(SIZE), Tokens(scene.broker_url) as tokens:
+def _disturbed(scene: CeleryScene, numbers: range) -> int:
+    """The rounds of these numbers with one broker; gives back how many tokens are left there."""
+    with scene.crewed(SIZE) as worker, Tokens(scene.broker_url) as tokens:
         scene.all_end(within=NOTICED)
-        for number in range(rounds):
-            scene.start("nap", 0.01, jobs=JOBS)
-            FAULTS[number % len(FAULTS)](tokens)
+        for number in numbers:
+            fault = FAULTS[number % len(FAULTS)]
+            with _held(worker):
+                _fill(scene, tokens)
+                touched = fault(tokens)
+            if not touched:
+                scene.broken("hits", f"there was no token to {fault.__name__}")
             scene.all_end(within=NOTICED)
         return len(tokens)
+
+
+@contextmanager
+def _held(worker: Served) -> Iterator[None]:
+    """The worker takes no more tokens than it has."""
+    worker.terminate(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        worker.terminate(signal.SIGCONT)
+
+
+def _fill(scene: CeleryScene, tokens: Tokens) -> None:
+    """Start jobs until tokens wait; a broker gives the first ones to the worker all the same."""
+    for _ in range(TRIES):
+        scene.start("nap", 0.01, jobs=JOBS)
+        deadline = time.monotonic() + SOON
+        while not len(tokens) and time.monotonic() < deadline:
+            time.sleep(LOOK)
+        if len(tokens):
+            return
 
 
 class Tokens:
@@ -86,8 +120,8 @@ class Tokens:
             taken.append(message)
         return taken
 
-    def purge(self) -> None:
-        self._queue(self._channel).purge()
+    def purge(self) -> int:
+        return int(self._queue(self._channel).purge() or 0)
 
     def put_back(self, message: Any) -> None:
         """As it was."""
@@ -103,29 +137,36 @@ class Tokens:
         self._producer.publish(body, routing_key=EVERYTHING, serializer="json", headers=headers)
 
 
-def double(tokens: Tokens) -> None:
-    """Two hundred more of one that waits, if one does."""
-    for message in tokens.take(1):
+# Each gives back how many tokens it has touched.
+
+
+def double(tokens: Tokens) -> int:
+    """Two hundred more of one that waits."""
+    messages = tokens.take(1)
+    for message in messages:
         for _ in range(1 + COPIES):
             tokens.put_back(message)
+    return len(messages)
 
 
-def lose(tokens: Tokens) -> None:
-    tokens.purge()
+def lose(tokens: Tokens) -> int:
+    return tokens.purge()
 
 
-def forge(tokens: Tokens) -> None:
+def forge(tokens: Tokens) -> int:
     """What a stranger who can send messages may think of."""
     for headers in HEADERS:
         for body in BODIES:
             tokens.put(body, headers)
+    return len(HEADERS) * len(BODIES)
 
 
-def shuffle(tokens: Tokens) -> None:
+def shuffle(tokens: Tokens) -> int:
     messages = tokens.take(COPIES)
     random.shuffle(messages)
     for message in messages:
         tokens.put_back(message)
+    return len(messages)
 
 
 FAULTS = (double, lose, forge, shuffle)

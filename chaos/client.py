@@ -32,9 +32,12 @@ class Client:
             start_new_session=True,
         )
 
-    def start(self, task: str, jobs: int, at: float | None, arguments: tuple[Any, ...]) -> None:
+    def start(
+        self, task: str, jobs: int, at: float | None, arguments: tuple[Any, ...], *, patient: bool
+    ) -> None:
+        """Returns when all are acknowledged; ``patient``, it tries again where no answer came."""
         self._orders += 1
-        order = {"task": task, "jobs": jobs, "at": at, "arguments": arguments}
+        order = {"task": task, "jobs": jobs, "at": at, "arguments": arguments, "patient": patient}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"number": self._number, **order}) + "\n")
         self._process.stdin.flush()

@@ -62,6 +62,8 @@ def _watched(scene: Scene, rounds: int) -> tuple[float, str]:
     for seconds, kind in times:
         if seconds > LIMIT + STOPPING + scene.slack:
             scene.broken("late", f"{kind} ended {seconds - LIMIT:.2f} s after its limit")
+    if not times:
+        scene.broken("hits", "no job had to be stopped")
     return times[-1] if times else (LIMIT, "none")
 
 

@@ -41,8 +41,9 @@ class Scene:
 
     ``slack`` seconds more than is promised may be taken by what is timed. A scenario says in
     ``done`` and ``found`` what it did and saw, in ``endings`` which jobs are not to succeed, in
-    ``threads`` how many jobs a process may run at a time, and in ``since``, a monotonic time,
-    from when on the store is to remember everything.
+    ``threads`` how many jobs a process may run at a time, in ``since``, a monotonic time, from
+    when on the store is to remember everything, and whether clients are ``patient`` with a store
+    that is away.
     """
 
     def __init__(self, slack: float) -> None:
@@ -51,6 +52,7 @@ class Scene:
         self.endings: dict[str, str] = {}
         self.threads = 4
         self.since = 0.0
+        self.patient = False
         self.folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         self.journal = Journal(self.folder / "journal")
         os.environ[JOURNAL] = str(self.journal.path)
@@ -89,7 +91,7 @@ class Scene:
         """
         if self._client is None:
             self._client = Client(self.servers, self.journal)
-        self._client.start(task, jobs, at, arguments)
+        self._client.start(task, jobs, at, arguments, patient=self.patient)
 
     def dismiss_client(self) -> None:
         """Another one, as things are configured by then, starts the next jobs."""
@@ -160,12 +162,13 @@ class Scene:
         """Note that its processes are to give back what they run."""
         note("told", process=served.mark)
 
-    def all_end(self, within: float | None = None) -> float:
-        """Wait until every job is over; how many seconds that took.
+    def all_end(self, within: float | None = None, since: float | None = None) -> float:
+        """Wait until every job is over; how many seconds that took, ``since`` then or now.
 
         Later than ``within`` is a breach. What comes to a standstill is the checker's to name.
         """
-        began = moved_at = time.monotonic()
+        moved_at = time.monotonic()
+        began = moved_at if since is None else since
         least = len(self.ledger.unfinished())
         while least and time.monotonic() - moved_at < STANDSTILL:
             time.sleep(0.02)

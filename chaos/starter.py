@@ -28,14 +28,16 @@ def main() -> None:
 
 
 def _started(order: dict[str, Any]) -> list[Job[Any]]:
-    """The jobs of an order; where no answer came nothing was acknowledged, so try again."""
+    """The jobs of an order."""
     at = order["at"] and datetime.fromtimestamp(order["at"], UTC)
     task = TASKS[order["task"]].using(eta=at)
     while True:
         try:
             return task.map([tuple(order["arguments"])] * order["jobs"])
         except StoreBusy:
-            time.sleep(PAUSE)
+            if not order["patient"]:
+                raise
+            time.sleep(PAUSE)  # nothing was acknowledged
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ SLACK = "60"  # a slow machine breaks no promise
 
 @pytest.mark.parametrize(
     ("scenario", "rounds"),
-    [("kills", 1), ("children", 2), ("restarts", 2), ("line", 2), ("tokens", 4)],
+    [
+        *(("kills", 1), ("children", 2), ("restarts", 2), ("amnesia", 4)),
+        *(("line", 4), ("tokens", 4)),
+    ],
 )
 def test_a_fault_breaks_nothing(scenario: str, rounds: int) -> None:
     command = [sys.executable, "-m", f"chaos.celery_{scenario}", "--rounds", str(rounds)]

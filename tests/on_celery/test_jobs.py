@@ -37,6 +37,20 @@ def test_many_jobs_are_run_once_each(shop: Depot, journal: Journal) -> None:
     assert sorted(entry.id for entry in journal.entries("add")) == sorted(job.id for job in jobs)
 
 
+NAMES = ("first@here", "second@here")
+
+
+@on_both
+def test_workers_started_by_celerys_own_command_hear_of_each_other(shop: Depot) -> None:
+    workers = [shop.by_celery("-c", "1", "-n", name) for name in NAMES]
+    until(lambda: f"sync with {NAMES[1]}" in workers[0].output(), LONG, workers[0].output)
+    pinged = shop.celery_command("inspect", "--timeout", "60", "-d", ",".join(NAMES), "ping")
+    assert pinged.wait(LONG) == 0, pinged.output()
+    assert [f"{name}: OK" in pinged.output() for name in NAMES] == [True, True]
+    assert ended(depot.add.delay(1, 2)).result == 3
+    assert [worker.running() for worker in workers] == [True, True]
+
+
 @on_redis
 def test_celerys_own_command_starts_a_worker_as_well(shop: Depot) -> None:
     shop.by_celery("-c", "1")
@@ -237,7 +251,11 @@ def test_lost_tokens_are_made_up_for(shop: Depot, latch: Latch) -> None:
     assert [ended(job).state for job in [held, *jobs]] == ["succeeded"] * 6
 
 
-NO_MESSAGES = [b"", b"not json", b"\xff", b"5", b"null", b"[]", b"{}", b'{"properties": {"x": 1}}']
+NO_MESSAGES = [
+    *(b"", b"not json", b"\xff", b"5", b"null", b"[]", b"{}", b'{"properties": {"x": 1}}'),
+    *(b"[" * 100_000, b'{"__type__": "decimal", "__value__": "x"}'),
+    *(b'{"__type__": "uuid", "__value__": 5}', b'{"__type__": [], "__value__": 5}'),
+]
 
 
 @on_redis

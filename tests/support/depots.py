@@ -48,8 +48,11 @@ class Depot:
 
     def by_celery(self, *args: str) -> Served:
         """A worker as users of Celery start it."""
-        command = ("-m", "celery", "-A", "apps.depot:celery_app", "worker", "-l", "INFO", *args)
-        return awaited(self._serve.run(TESTS, *command))
+        return awaited(self.celery_command("worker", "-l", "INFO", *args))
+
+    def celery_command(self, *args: str) -> Served:
+        """A command of Celery's own."""
+        return self._serve.run(TESTS, "-m", "celery", "-A", "apps.depot:celery_app", *args)
 
     def broker(self) -> Connection:
         return self.celery.celery_app.connection_for_write()

@@ -26,7 +26,6 @@ class TcpProxy:
         self._answers: set[socket.socket] = set()
         self._mute: set[socket.socket] = set()
         self._cuts = 0
-        self._word, self._word_cuts = b"", 0
         self.stalled = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="proxy")
@@ -35,10 +34,6 @@ class TcpProxy:
     def cut_answers(self, times: int) -> None:
         """Cut the connection instead of giving the next answers."""
         self._cuts = times
-
-    def cut_requests(self, word: bytes, times: int) -> None:
-        """Cut the connection instead of passing on the next requests that have this word."""
-        self._word, self._word_cuts = word, times
 
     def _serve(self) -> None:
         while not self._ending.is_set():
@@ -73,9 +68,6 @@ class TcpProxy:
             return
         if data and end in self._answers and self._cuts:
             self._cuts -= 1
-            data = b""
-        if end not in self._answers and self._word_cuts and self._word in data:
-            self._word_cuts -= 1
             data = b""
         if not data:
             return self._cut(end)

@@ -59,9 +59,16 @@ class Announcer:
         self._news.set()
 
     def announce_now(self, queue: str) -> bool:
-        """Say that a queue has work left; whether that could be said."""
-        with self._sending:
-            return self._try_to_send(Counter({queue: 1}))
+        """Have a token sent for a queue before this returns; whether one is on its way.
+
+        It is not while another thread sends: that one may wait for a broker that is away.
+        """
+        if not self._sending.acquire(blocking=False):
+            return False
+        try:
+            return self._try_to_send(Counter({queue: 1}), again=False)
+        finally:
+            self._sending.release()
 
     def _serve(self) -> None:
         while not self._ending:
@@ -76,15 +83,17 @@ class Announcer:
             pending, self._pending = self._pending, Counter()
         return pending
 
-    def _try_to_send(self, pending: Counter[str]) -> bool:
+    def _try_to_send(self, pending: Counter[str], *, again: bool = True) -> bool:
+        """Whether tokens were sent; over a fresh connection if that helps and ``again`` says so."""
         try:
-            for name, tokens in self._tokens(pending).items():
-                self._post.fill(name, tokens)
+            tokens = self._tokens(pending)
+            for name, wanted in tokens.items():
+                self._post.fill(name, wanted, again=again)
         except Exception as error:
             self._say(f"{type(error).__name__}: {error}")
             return False
         self._trouble = ""
-        return True
+        return bool(tokens)
 
     def _say(self, trouble: str) -> None:
         """Once, and not at every try: what is wrong, and that nothing is lost."""

@@ -3,37 +3,49 @@
 from __future__ import annotations
 
 import uuid
-from queue import Empty
+from functools import partial
 from typing import Any
 
+import msgspec
 from kombu.connection import Connection
-from kombu.transport import redis, virtual
+from kombu.transport import redis
+
+from .names import PREFIX
 
 LONGEST_PAUSE = 4.0
 """Between two tries to reach a broker that is away."""
 
+_OURS = PREFIX.encode()
 
-class Arrived(virtual.Message):
-    """A token out of Redis, whatever is in it: that it came is all that it can say."""
 
-    def __init__(self, payload: object, channel: Any = None, **options: Any) -> None:
-        where = {"exchange": "", "routing_key": ""}
-        properties = {"delivery_tag": str(uuid.uuid4()), "delivery_info": where}
-        super().__init__({"properties": properties}, channel=channel, **options)
+def _blank_token() -> bytes:
+    where = {"exchange": "", "routing_key": ""}
+    return msgspec.json.encode(
+        {"properties": {"delivery_tag": str(uuid.uuid4()), "delivery_info": where}}
+    )
+
+
+class RedisClient(redis.PrefixedStrictRedis):
+    """Puts a blank token in the place of whatever is taken out of a queue of tokens.
+
+    So nothing that others put there is even parsed. Celery's own messages stay as they are.
+    """
+
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        answer = super().parse_response(connection, command_name, **options)
+        if command_name == "BRPOP" and answer and answer[0].startswith(_OURS):
+            return answer[0], _blank_token()
+        return answer
 
 
 class RedisChannel(redis.Channel):
     """Keeps no token until it is acknowledged: one that was lost is sent again if it is missed."""
 
-    Message = Arrived
     ack_emulation = False
     do_restore = False
 
-    def _brpop_read(self, **options: Any) -> Any:
-        try:
-            return super()._brpop_read(**options)
-        except ValueError:  # not even JSON; it is out of the list
-            raise Empty from None
+    def _get_client(self) -> Any:
+        return partial(RedisClient, global_keyprefix=self.global_keyprefix)
 
 
 class RedisTransport(redis.Transport):

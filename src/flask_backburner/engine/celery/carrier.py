@@ -92,11 +92,13 @@ class Carrier:
 
     def carry(self) -> None:
         """Run jobs until there is none, or another token does the same."""
-        while (queue := self._carry()) and not self._pass_on(queue):
-            pass
+        while True:
+            queue = self._carry_for_a_while()
+            if queue is None or self._closing.begun or self._pass_on(queue):
+                return
 
-    def _carry(self) -> str | None:
-        """Run jobs for a while; the queue of the last one if there may be more."""
+    def _carry_for_a_while(self) -> str | None:
+        """Run jobs; gives back the queue of the last one if there may be more."""
         until = time.monotonic() + CARRY_SECONDS
         queue = None
         while claim := self._next(time.monotonic() < until):

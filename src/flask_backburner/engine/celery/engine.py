@@ -217,10 +217,11 @@ class CeleryEngine(Engine):
         """A token has come to this process."""
         try:
             carrier = self._ready_carrier()
-        except StoreError as error:  # what waits is announced again
+        except (StoreError, OSError) as error:  # what waits is announced again
             self._trouble.tell(error)
             return
-        self._trouble.over()
+        if self._trouble.over():
+            logger.info("The worker goes on")
         carrier.carry()
 
     def _ready_carrier(self) -> Carrier:

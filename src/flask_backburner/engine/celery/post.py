@@ -10,7 +10,7 @@ from kombu.messaging import Producer
 
 from .tokens import CONNECT_SECONDS, JSON, TOKEN, token_envelope, token_queue
 
-REPLY_SECONDS = 5.0
+REPLY_SECONDS = 2.0
 
 
 class Post:
@@ -20,17 +20,18 @@ class Post:
         self._app = app
         self._connection: Connection | None = None
 
-    def fill(self, name: str, tokens: int) -> None:
+    def fill(self, name: str, tokens: int, *, again: bool = True) -> None:
         """Let at least so many tokens wait in a queue.
 
-        Raises what the broker's client raises when there is no broker; then start anew.
+        Raises what the broker's client raises when there is no broker; before, it is tried
+        ``again`` if the connection was an old one.
         """
         fresh = self._connection is None
         try:
             self._fill(name, tokens)
         except Exception:
             self.close()
-            if fresh:
+            if fresh or not again:
                 raise
             self._fill(name, tokens)  # the broker may have been restarted since the last time
 

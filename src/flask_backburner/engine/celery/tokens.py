@@ -22,7 +22,7 @@ from .names import QueueNames
 CARRY = "backburner.carry"
 CONNECT_SECONDS = 2.0
 ALIVE_SECONDS = 5
-"""So often both ends show that they are there; who was silent for twice as long is gone."""
+"""So often a connection shows that it is whole; after twice as long in silence it is given up."""
 
 TRANSIENT = 1
 JSON = "json"

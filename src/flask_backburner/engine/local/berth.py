@@ -141,7 +141,7 @@ class Berth:
 
     @property
     def killed_for(self) -> float:
-        """How many seconds ago that was first asked for."""
+        """How many seconds ago that was first asked for; 0 if it was not."""
         return time.monotonic() - self._killed_at if self._killed_at else 0.0
 
     def end(self, patience: float) -> int | None:

@@ -175,8 +175,7 @@ class Keeper:
 
     def _attended(self, running: RunningJob, berth: Berth) -> Outcome:
         while True:
-            # Not a moment longer once it is to be killed, though that may be in mid-wait.
-            for message in berth.wait(GUARD_SECONDS - berth.killed_for % GUARD_SECONDS):
+            for message in berth.wait(_until_next_look(berth)):
                 outcome = self._heard(running, berth, message)
                 if outcome is not None:
                     return outcome
@@ -216,6 +215,12 @@ class Keeper:
             "The process of job %s (%s) %s", running.claim.id, running.claim.task, _ending(status)
         )
         return Crashed()
+
+
+def _until_next_look(berth: Berth) -> float:
+    """Seconds; an order to kill may have come in the middle of a wait and did not shorten it."""
+    left = GUARD_SECONDS - berth.killed_for
+    return left if left > 0 else GUARD_SECONDS
 
 
 def _ending(status: int | None) -> str:
