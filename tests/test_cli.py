@@ -13,6 +13,14 @@ from support.journal import Journal
 from support.servers import Served, Servers
 
 APP = "apps.workshop:app"
+WRONG = """
+from flask import Flask
+from flask_backburner import Backburner
+
+app = Flask(__name__)
+app.config["BACKBURNER_THREADS"] = "many"
+Backburner(app)
+"""
 
 
 @pytest.fixture
@@ -59,6 +67,14 @@ def test_wrong_options_are_refused_with_what_is_allowed(
     served = worker(serve, tmp_path, *args)
     assert served.wait() == 2
     assert words in served.output()
+
+
+def test_a_wrong_configuration_is_told_in_a_line(serve: Servers, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    served = worker(serve, tmp_path, app="wrong:app")
+    assert served.wait() == 2
+    assert "The app is configured wrongly. BACKBURNER_THREADS is 'many', but" in served.output()
+    assert "Traceback" not in served.output()
 
 
 def test_an_app_without_the_extension_is_refused(serve: Servers, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def refusal(**config: Any) -> str:
 
 FILES = (
     "'sqlite:///file.db' (a file in the instance folder), 'sqlite:////folder/file.db' or "
-    "'redis://host:6379/0'"
+    "'redis://host:6379/0' (a port up to 65535, and the number of a database)"
 )
 
 REFUSED: list[tuple[str, list[Any], str]] = [
@@ -41,6 +41,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
             "redis://",
             "redis://localhost/jobs",
             "redis://localhost:port/0",
+            "redis://localhost:99999/0",
             "amqp://localhost//",
             "sqlite:///",
             "sqlite:///jobs/",
@@ -56,7 +57,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "BACKBURNER_BROKER_URL",
         ["", "localhost", "sqs://", "redis:///0", "redis://localhost/x", "amqp://", 5],
-        "'redis://host:6379/0' or 'amqp://user:password@host:5672//'",
+        "'redis://host:6379/0' or 'amqp://user:password@host:5672//', with a port up to 65535",
     ),
     ("BACKBURNER_NAME", ["", " ", 5, b"shop"], "a text that is not empty"),
     (
@@ -69,7 +70,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     (
         "BACKBURNER_QUEUES",
         [5, [], {}],
-        "a list of queue names, or a text of them with commas between",
+        "a list of at least one queue name, or a text of them with commas between",
     ),
     (
         "BACKBURNER_QUEUES",

@@ -96,7 +96,9 @@ def test_the_jobs_of_a_dead_worker_are_taken_up(
     Upkeep(store, files, told.extend).work()
     assert (store.get(claim.id).state, store.get(claim.id).attempt) == ("queued", 0)
     assert told == [claim.id]
-    assert "Took up 1 jobs whose worker had died" in caplog.text
+    assert f"Took up jobs whose worker had died or hung, or whose time was up: {claim.id}" in (
+        caplog.text
+    )
 
 
 def test_files_without_a_job_are_swept_once_they_are_old(files: FileFolder) -> None:

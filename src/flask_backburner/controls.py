@@ -31,7 +31,10 @@ json_option = click.option(
 
 def loaded_installation(context: click.Context) -> Installation:
     """What the app that the command was told has of this package; a usage error if nothing."""
-    app: Flask = context.ensure_object(ScriptInfo).load_app()
+    try:
+        app: Flask = context.ensure_object(ScriptInfo).load_app()
+    except ConfigError as error:
+        raise click.UsageError(f"The app is configured wrongly. {error}") from None
     try:
         return installation_of(app)
     except WrongApp as error:

@@ -130,7 +130,9 @@ def read_queues(key: str, value: Any) -> frozenset[str] | None:
         return None
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, (list, tuple, set, frozenset)) or not names:
-        raise _refuse(key, value, "a list of queue names, or a text of them with commas between")
+        raise _refuse(
+            key, value, "a list of at least one queue name, or a text of them with commas between"
+        )
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise _refuse(key, value, "a list of queue names, none of them empty")
     return frozenset(name.strip() for name in names)
@@ -166,7 +168,7 @@ def _url_prefix(key: str, value: Any) -> str | None:
 
 _FILES = (
     "'sqlite:///file.db' (a file in the instance folder), 'sqlite:////folder/file.db' or "
-    "'redis://host:6379/0'"
+    "'redis://host:6379/0' (a port up to 65535, and the number of a database)"
 )
 
 
@@ -184,7 +186,11 @@ def _url(key: str, value: Any) -> str:
 def _broker_url(key: str, value: Any) -> str | None:
     if value is None or _server(value, BROKERS):
         return None if value is None else str(value)
-    raise _refuse(key, _shown(value), "'redis://host:6379/0' or 'amqp://user:password@host:5672//'")
+    raise _refuse(
+        key,
+        _shown(value),
+        "'redis://host:6379/0' or 'amqp://user:password@host:5672//', with a port up to 65535",
+    )
 
 
 def _server(value: Any, schemes: tuple[str, ...]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from .files import FileFolder
@@ -19,6 +19,8 @@ SWEEP_INTERVAL = 3600.0
 SWEEP_AGE = 86_400.0
 CHUNK = 200
 STAND_IN_INTERVAL = 5.0
+NAMED = 5
+"""So many jobs are named in a line of the log."""
 
 logger = logging.getLogger("flask_backburner")
 
@@ -87,7 +89,8 @@ class Upkeep:
         rescued = self._store.rescue(self._hang)
         if rescued:
             logger.warning(
-                "Took up %d jobs whose worker had died or hung, or whose time was up", len(rescued)
+                "Took up jobs whose worker had died or hung, or whose time was up: %s",
+                _few(rescued),
             )
             self._tell(rescued)
 
@@ -115,6 +118,12 @@ class Upkeep:
         if self._thread.is_alive():
             self._thread.join(patience)
         self._store.resign(ROLE)
+
+
+def _few(ids: Sequence[str]) -> str:
+    """The first of them, and how many there are besides."""
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return ", ".join(ids[:NAMED]) + more
 
 
 @contextmanager

@@ -95,8 +95,8 @@ def test_threads_are_refused_where_a_task_wants_a_process(shop: Depot) -> None:
     worker = shop.started(*THREADS)
     assert worker.wait(LONG) == 1
     assert worker.output().endswith(
-        "Error: apps.depot:in_process asked for a process of its own (process=True), which the "
-        "pool of threads has not. Start the worker with --pool prefork.\n"
+        "Error: apps.depot:in_process asked for a process of its own (process=True), which "
+        "Celery's pools solo and threads have not. Start the worker with --pool prefork.\n"
     )
 
 

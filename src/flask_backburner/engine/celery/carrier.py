@@ -165,7 +165,7 @@ class Carrier:
         settled, last_words = self._hands.settled()
         self._settled += settled
         if self._closing.over:
-            self._closing.count(sum(entry.outcome == Released() for entry in settled))
+            self._note_handed_back(sum(entry.outcome == Released() for entry in settled))
         now = time.monotonic()
         # While older news cannot be recorded the jobs keep theirs: the newest of each.
         if now - self._reported_at >= REPORT_INTERVAL and not self._reports:
@@ -232,13 +232,17 @@ class Carrier:
         back = self._hands.hand_back_running()
         self._settled += back
         self._tried_turn(0)
+        self._note_handed_back(len(back))
         if back:
-            self._closing.count(len(back))
-            logger.warning("Handed back %d running jobs", len(back))
             # Code that does not stop would keep the process, and a pool waits for its own.
             ending = threading.Timer(0.0 if self._own_process else LAST_SECONDS, self._end)
             ending.daemon = True
             ending.start()
+
+    def _note_handed_back(self, jobs: int) -> None:
+        if jobs:
+            self._closing.count(jobs)
+            logger.warning("Handed back %d running jobs", jobs)
 
     def _gone_astray(self, running: RunningJob) -> None:
         """Record how the job has ended, and end it, where nothing else ends with it."""

@@ -66,6 +66,6 @@ def check_pool(installation: Installation, pool: type[Any]) -> None:
     wanting = sorted(task.name for task in installation.tasks.values() if task.process)
     if wanting:
         raise NotReady(
-            f"{', '.join(wanting)} asked for a process of its own (process=True), which the pool "
-            "of threads has not. Start the worker with --pool prefork."
+            f"{', '.join(wanting)} asked for a process of its own (process=True), which Celery's "
+            "pools solo and threads have not. Start the worker with --pool prefork."
         )

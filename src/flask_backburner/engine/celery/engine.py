@@ -37,8 +37,13 @@ from .roster import Roster
 from .step import step_of
 from .tokens import forget_other_tasks, make_celery_app
 
-# They have a line for every message, which says nothing of jobs.
-_TALKERS = ("celery.app.trace", "celery.worker.strategy")
+_TALKERS = {
+    # They have a line for every message, which says nothing of jobs.
+    "celery.app.trace": logging.WARNING,
+    "celery.worker.strategy": logging.WARNING,
+    # Has thirty for every process that ends while it has a token, also if we have ended it.
+    "celery.worker.request": logging.CRITICAL,
+}
 EX_RECYCLE = 0x9B
 """Celery starts another process for one that ended so, and does not complain."""
 
@@ -106,8 +111,6 @@ class CeleryEngine(Engine):
         grace: float,
     ) -> int:
         """Be a worker until told to stop; gives back the process's exit code."""
-        for talker in _TALKERS:
-            logging.getLogger(talker).setLevel(logging.WARNING)
         self.grace = grace
         worker = self.celery_app.Worker(
             queues=self.names.for_worker(queues),
@@ -146,6 +149,8 @@ class CeleryEngine(Engine):
 
     def prepare(self, *, size: int, names: list[str], pool: type[Any]) -> None:
         """Called before the worker makes its pool. Ends the process with words if it cannot."""
+        for talker, level in _TALKERS.items():
+            logging.getLogger(talker).setLevel(level)
         try:
             check_worker(self._installation, self.celery_app, pool)
             self._queues = self.names.served(names)
