@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
 def run(scenarios: Sequence[Scenario], options: argparse.Namespace) -> int:
     """Play them all; gives back the exit code."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored by all others
     print(head())
     rows = [_played(each, options.rounds or each.ROUNDS, options.slack) for each in scenarios]
     return 1 if any(row.breaches for row in rows) else 0

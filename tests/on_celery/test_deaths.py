@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 from apps import depot
 from apps.depot import ended
 
@@ -12,6 +13,7 @@ from support import processes
 from support.depots import LONG, THREADS, Depot, on_both, on_redis
 from support.journal import Journal
 from support.latch import Latch
+from support.redis_server import client
 from support.waiting import until
 
 # When something dies
@@ -170,3 +172,27 @@ def test_a_job_beyond_the_memory_limit_fails_and_harms_no_other(shop: Depot) -> 
     assert record.fault.message.startswith("MemoryError")
     assert ended(depot.add.delay(1, 2)).result == 3
     assert worker.running()
+
+
+COMMANDS = [
+    b"not json",
+    b'{"body": null, "properties": {"delivery_tag": "1", "delivery_info": {}}, "headers": {}}',
+]
+
+
+@on_redis
+@pytest.mark.parametrize("command", COMMANDS, ids=["not JSON", "empty"])
+def test_a_command_that_nobody_understands_harms_no_worker_with_a_new_process(
+    shop: Depot, command: bytes
+) -> None:
+    worker = shop.worker()
+    victim = min(processes.descendants(worker.pid))
+    worker.kill9(victim)
+    until(lambda: len(processes.descendants(worker.pid) - {victim}) == 2, LONG)
+    with client(shop.installation.settings.broker or "") as broker:
+        heard = broker.publish(f"{shop.celery.names.everything}:/0.celery.pidbox", command)
+    assert heard == 1
+    until(lambda: "pidbox" in worker.output() or "JSONDecodeError" in worker.output(), LONG)
+    assert ended(depot.add.delay(1, 2)).result == 3
+    worker.terminate()
+    assert worker.wait(LONG) == 0

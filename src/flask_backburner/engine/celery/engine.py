@@ -118,8 +118,6 @@ class CeleryEngine(Engine):
             pool_cls=pool,
             loglevel="INFO",
             quiet=True,
-            without_gossip=True,
-            without_mingle=True,
         )
         worker.start()
         return int(worker.exitcode or self._closing.handed_back > 0)

@@ -12,6 +12,7 @@ import msgspec
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.worker.consumer import Consumer
+from celery.worker.consumer.control import Control
 from kombu.entity import Exchange, Queue
 from kombu.message import Message
 
@@ -45,8 +46,16 @@ class Intake(Consumer):
     """Takes whatever arrives for a token: that it came is all that it can say.
 
     So nobody who can write to the broker decides what runs, or how, and no message is strange
-    enough to end the worker.
+    enough to end the worker. Workers need not hear of each other, so they do not listen.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "without_gossip": True, "without_mingle": True})
+        for step in self.steps:
+            if isinstance(step, Control):
+                # After a command that it did not understand Celery opens the line for commands
+                # anew. With Redis it may then read for ever from what is a process's pipe by now.
+                step.box.reset = lambda: None
 
     def create_task_handler(  # pyright: ignore[reportIncompatibleMethodOverride]  # passed on
         self, *args: Any, **options: Any
