@@ -257,7 +257,9 @@ def shut_out(site: Site) -> Iterator[None]:
     gate.close()
 
 
-def test_a_timeout_counts_as_a_failure_and_is_retried(site: Site) -> None:
+def test_a_timeout_counts_as_a_failure_and_is_retried(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     @site.tasks.task(name="busy", timeout=0.2, retries=1, backoff=0)
     def busy() -> int:
         until(lambda: current_job.attempt == 2 or current_job.progress(1), PATIENCE)
@@ -266,6 +268,10 @@ def test_a_timeout_counts_as_a_failure_and_is_retried(site: Site) -> None:
     job = busy.delay()
     with site.working():
         assert until_state(job, "succeeded").result == 2
+    assert (
+        f"Job {job.id} (busy) ran for longer than its timeout of 0.2 s in attempt 1 and is tried "
+        "again in 0.0 s"
+    ) in caplog.text
 
 
 def test_a_job_that_ends_although_its_time_was_up_has_succeeded(site: Site) -> None:

@@ -173,10 +173,17 @@ class _Attempt:
 
     def _timeout(self, error: BaseException) -> Fault:
         """Operators are told where in the code it was, if that is known."""
-        limit = self._definition.timeout if self._definition else None
-        words = "its timeout" if limit is None else f"its timeout of {limit:g} s"
         trace = _trace(error) if error.__traceback__ else None
-        return Fault("timeout", f"It ran for longer than {words}.", traceback=trace)
+        return Fault("timeout", f"It {self._took_too_long()}.", traceback=trace)
+
+    def _took_too_long(self) -> str:
+        limit = self._definition.timeout if self._definition else None
+        of = "" if limit is None else f" of {limit:g} s"
+        return f"ran for longer than its timeout{of}"
+
+    def _what_happened(self, fault: Fault) -> str:
+        """Words for the log, of which the job's user may see a part."""
+        return self._took_too_long() if fault.code == "timeout" else "failed"
 
     def _after_failure(
         self, fault: Fault, error: BaseException, meaning: BaseException | None = None
@@ -193,9 +200,10 @@ class _Attempt:
         claim = self._running.claim
         if not fault.public:
             self._installation.app.logger.error(
-                "Job %s (%s) failed in attempt %d",
+                "Job %s (%s) %s in attempt %d",
                 claim.id,
                 claim.task,
+                self._what_happened(fault),
                 claim.attempt,
                 exc_info=error,
             )
@@ -208,9 +216,10 @@ class _Attempt:
             delay = self._definition.backoff.delay(claim.failures + 1)
         # What went wrong is for operators alone: the line itself is in the job's log, too.
         self._installation.app.logger.warning(
-            "Job %s (%s) failed in attempt %d and is tried again in %.1f s",
+            "Job %s (%s) %s in attempt %d and is tried again in %.1f s",
             claim.id,
             claim.task,
+            self._what_happened(fault),
             claim.attempt,
             delay,
             exc_info=error,
