@@ -15,7 +15,7 @@ from flask_backburner.engine.local.letter import installation_of
 from flask_backburner.engine.local.pool import Means
 from flask_backburner.engine.local.processes import ProcessPool
 from flask_backburner.record import Succeeded
-from flask_backburner.store.base import Claim
+from flask_backburner.store.claim import Claim
 
 JOBS = 2_000
 

@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from bench.table import row
 from flask_backburner.errors import StoreError
 from flask_backburner.record import Progress, Succeeded
-from flask_backburner.store.base import Claim, NewJob, Presence, Report, Settlement
+from flask_backburner.store.base import Presence
+from flask_backburner.store.claim import Claim, Report, Settlement
+from flask_backburner.store.new_job import NewJob
 from flask_backburner.store.redis import RedisStore
 
 CALLS = 1_000

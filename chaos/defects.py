@@ -11,7 +11,7 @@ from flask_backburner.engine.local.processes import ProcessPool
 from flask_backburner.engine.local.threads import ThreadPool
 from flask_backburner.running import RunningJob
 from flask_backburner.store import line, moves, rescue, settlements
-from flask_backburner.store.base import Claim
+from flask_backburner.store.claim import Claim
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.transaction import Transaction
 

@@ -33,7 +33,7 @@ from flask_backburner.record import (
     Retry,
     Succeeded,
 )
-from flask_backburner.store.base import Claim, Report
+from flask_backburner.store.claim import Claim, Report
 
 CLAIM = Claim("id", 1, "task", "default", 1, b"{}")
 REPORT = Report(

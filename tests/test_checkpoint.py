@@ -14,7 +14,7 @@ from flask_backburner import current_job
 from flask_backburner.errors import JobCancelled, JobReleased, ResultError
 from flask_backburner.files import FileFolder
 from flask_backburner.running import Bound, RunningJob
-from flask_backburner.store.base import Claim, Report
+from flask_backburner.store.claim import Claim, Report
 from support.bench import Bench, attempt, bench_in
 
 done: list[Any] = []

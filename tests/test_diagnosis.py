@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flask_backburner.record import Progress, Succeeded
-from flask_backburner.store.base import Claim, Presence, Report, Settlement
+from flask_backburner.store.base import Presence
+from flask_backburner.store.claim import Claim, Report, Settlement
 from flask_backburner.store.sqlite import SQLiteStore
 from support.stores import FakeClock, job
 

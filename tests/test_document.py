@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from flask_backburner.document import job_document, poll_after, timestamp
 from flask_backburner.record import Fault, JobRecord, Progress, State
-from flask_backburner.store.base import NewJob
 from flask_backburner.store.memory import MemoryStore
+from flask_backburner.store.new_job import NewJob
 
 CREATED = datetime(2026, 11, 20, 9, tzinfo=UTC)
 NOW = CREATED.timestamp()

@@ -15,7 +15,7 @@ import pytest
 from flask_backburner.errors import StoreError
 from flask_backburner.record import State, Succeeded
 from flask_backburner.store import durability
-from flask_backburner.store.base import Settlement
+from flask_backburner.store.claim import Settlement
 from flask_backburner.store.durability import LogSync
 from support.programs import said
 from support.stores import SQLiteHome, add, claim

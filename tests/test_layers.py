@@ -31,6 +31,8 @@ LAYERS = [
     "submission",
     "files",
     "store",
+    "store.new_job",
+    "store.claim",
     "store.base",
     "settings",
     "store.transaction",

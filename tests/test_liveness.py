@@ -12,7 +12,8 @@ import pytest
 
 from flask_backburner.clock import Clock
 from flask_backburner.record import Released, State, Succeeded
-from flask_backburner.store.base import Settlement, WorkerInfo
+from flask_backburner.store.base import WorkerInfo
+from flask_backburner.store.claim import Settlement
 from flask_backburner.store.liveness import SLOTS, FilePresence, Liveness
 from support.programs import running
 from support.stores import SQLiteHome, add, claim, job, settle

@@ -25,7 +25,7 @@ from flask_backburner.record import (
 )
 from flask_backburner.runner import run_job, run_job_async, stopped
 from flask_backburner.running import RunningJob
-from flask_backburner.store.base import Claim
+from flask_backburner.store.claim import Claim
 from support.apps import Site, site_in
 
 

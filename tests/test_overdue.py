@@ -19,7 +19,7 @@ from flask_backburner.errors import JobCancelled, JobReleased, JobTimedOut
 from flask_backburner.files import FileFolder
 from flask_backburner.record import Outcome, Succeeded
 from flask_backburner.running import Bound, RunningJob
-from flask_backburner.store.base import Claim, Report
+from flask_backburner.store.claim import Claim, Report
 from flask_backburner.store.gate import Gate
 from support.apps import Site, site_in, until_state
 from support.waiting import until

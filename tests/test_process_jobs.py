@@ -14,7 +14,7 @@ from flask_backburner import BackburnerError, Job
 from flask_backburner.engine.local import engine
 from flask_backburner.installation import Installation
 from flask_backburner.record import SUSPICIOUS, Crashed
-from flask_backburner.store.base import Claim, Settlement
+from flask_backburner.store.claim import Claim, Settlement
 from support import processes
 from support.latch import Latch
 from support.servers import Served, Servers

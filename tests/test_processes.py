@@ -30,7 +30,7 @@ from flask_backburner.record import (
     Released,
     Succeeded,
 )
-from flask_backburner.store.base import Claim, Report
+from flask_backburner.store.claim import Claim, Report
 from support import processes
 from support.latch import Latch
 from support.waiting import until

@@ -13,7 +13,7 @@ from flask_backburner import Job, Task
 from flask_backburner.engine.local import crew
 from flask_backburner.engine.local.worker import Worker
 from flask_backburner.record import SUSPICIOUS, Crashed
-from flask_backburner.store.base import Settlement
+from flask_backburner.store.claim import Settlement
 from support.apps import Site, site_in, until_state
 from support.waiting import until
 

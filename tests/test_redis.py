@@ -22,7 +22,8 @@ from flask_backburner.errors import (
     StoreFull,
 )
 from flask_backburner.record import Progress, Released, State, Succeeded
-from flask_backburner.store.base import Keeping, Report, Settlement, WorkerInfo
+from flask_backburner.store.base import Keeping, WorkerInfo
+from flask_backburner.store.claim import Report, Settlement
 from flask_backburner.store.redis import RedisStore
 from flask_backburner.store.redis.presence import BEAT_SECONDS
 from flask_backburner.store.redis.scripts import LUA, VERBS, script

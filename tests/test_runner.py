@@ -27,7 +27,7 @@ from flask_backburner.engine.local.engine import ThreadsWorker
 from flask_backburner.errors import NoCurrentJob
 from flask_backburner.ids import new_id
 from flask_backburner.installation import Installation
-from flask_backburner.store.base import NewJob
+from flask_backburner.store.new_job import NewJob
 from support.journal import Journal
 from support.latch import Latch
 

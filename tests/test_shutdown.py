@@ -14,7 +14,7 @@ from apps.workshop import FOLDER, add, ended, hold, mark, opened, tasks
 
 from flask_backburner.ids import new_id
 from flask_backburner.installation import Installation
-from flask_backburner.store.base import NewJob
+from flask_backburner.store.new_job import NewJob
 from support import processes
 from support.journal import Journal
 from support.latch import Latch

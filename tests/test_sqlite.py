@@ -14,7 +14,7 @@ import pytest
 
 from flask_backburner.record import Progress, Released, State, Succeeded
 from flask_backburner.store import sqlite
-from flask_backburner.store.base import Claim, Report, Settlement
+from flask_backburner.store.claim import Claim, Report, Settlement
 from flask_backburner.store.claims import READY_AT_ONCE
 from support.programs import running, said
 from support.stores import KEEPING, NOON, SQLiteHome, add, claim, job, settle

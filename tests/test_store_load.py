@@ -18,7 +18,7 @@ ROUNDS = 40
 USER = """
 import random, sys, threading
 from flask_backburner.record import Cancelled, Failed, Fault, Progress, Released, Succeeded
-from flask_backburner.store.base import Report, Settlement
+from flask_backburner.store.claim import Report, Settlement
 from flask_backburner.store.sqlite import SQLiteStore
 from support.stores import add, claim, job
 
@@ -82,7 +82,7 @@ print("\\n".join([*spoken, *failed]), flush=True)
 DRAINER = """
 import sys
 from flask_backburner.record import Succeeded
-from flask_backburner.store.base import Settlement
+from flask_backburner.store.claim import Settlement
 from flask_backburner.store.sqlite import SQLiteStore
 
 store = SQLiteStore(sys.argv[1], "app", durable=False)

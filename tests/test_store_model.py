@@ -37,7 +37,13 @@ from flask_backburner.record import (
     State,
     Succeeded,
 )
-from flask_backburner.store.base import Claim, Presence, Report, Settlement, Store, Turn
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import (
+    Claim,
+    Report,
+    Settlement,
+    Turn,
+)
 from support.stores import NOON, Home, MemoryHome, SQLiteHome, counted, job
 
 EXAMPLES = 500

@@ -15,7 +15,7 @@ from flask_backburner.errors import JobCancelled, JobReleased
 from flask_backburner.files import FileFolder
 from flask_backburner.record import Cancelled, Failed, Fault, Outcome, Released, Succeeded
 from flask_backburner.running import Bound, RunningJob
-from flask_backburner.store.base import Claim, Settlement
+from flask_backburner.store.claim import Claim, Settlement
 from support.waiting import until
 
 

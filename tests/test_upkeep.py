@@ -12,8 +12,9 @@ import pytest
 from flask_backburner.errors import StoreError
 from flask_backburner.files import FileFolder
 from flask_backburner.ids import new_id
-from flask_backburner.store.base import NewJob, Presence
+from flask_backburner.store.base import Presence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
+from flask_backburner.store.new_job import NewJob
 from flask_backburner.upkeep import SWEEP_AGE, Upkeep
 from support.waiting import until
 

@@ -41,7 +41,7 @@ from flask_backburner.signals import (
     job_started,
     job_succeeded,
 )
-from flask_backburner.store.base import Settlement
+from flask_backburner.store.claim import Settlement
 from support import processes
 from support.journal import Journal
 from support.latch import Latch

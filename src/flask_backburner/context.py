@@ -16,7 +16,7 @@ from .errors import JobCancelled, JobRetry, NoCurrentJob
 from .options import checked_countdown
 from .record import JobFile
 from .running import RUNNING, PlainCall, RunningJob
-from .store.base import Claim
+from .store.claim import Claim
 
 P = ParamSpec("P")
 T = TypeVar("T")

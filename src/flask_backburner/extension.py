@@ -22,7 +22,7 @@ from .ownership import Ownership, checked_owner
 from .record import State
 from .settings import read_settings
 from .signals import job_queued
-from .store.base import NewJob
+from .store.new_job import NewJob
 from .submission import find_submitted, submission_name
 from .task import Task
 from .upkeep import forget_jobs

@@ -15,7 +15,7 @@ from .job import Job
 from .record import Cancelled, Failed, Fault, Line, Outcome, Progress, State, Succeeded
 from .running import storable
 from .signals import job_cancelled, job_failed, job_progressed, job_started, job_succeeded
-from .store.base import Claim, Report, Settlement
+from .store.claim import Claim, Report, Settlement
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

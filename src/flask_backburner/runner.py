@@ -37,7 +37,7 @@ from .record import (
     Succeeded,
 )
 from .running import Bound, RunningJob, storable
-from .store.base import Claim
+from .store.claim import Claim
 
 TRACEBACK_BYTES = 64 << 10
 _ASKED = Fault("error", "It asked to be tried again.")

@@ -16,7 +16,8 @@ from .codec import Limits
 from .errors import JobInterrupted, JobReleased, NoCurrentJob, StoreError
 from .files import FileFolder
 from .record import JobFile, Line, Progress
-from .store.base import LINES_KEPT, Claim, Report
+from .store.base import LINES_KEPT
+from .store.claim import Claim, Report
 
 P = ParamSpec("P")
 T = TypeVar("T")

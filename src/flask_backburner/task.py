@@ -34,7 +34,7 @@ from .ownership import checked_owner
 from .record import RESCUES
 from .running import call_plainly
 from .signals import job_queued
-from .store.base import NewJob
+from .store.new_job import NewJob
 from .submission import module_name
 
 P = ParamSpec("P")

@@ -32,7 +32,8 @@ from .record import Released
 from .runner import run_job
 from .running import Commit, RunningJob
 from .settings import Settings
-from .store.base import Claim, Presence, Report, Settlement
+from .store.base import Presence
+from .store.claim import Claim, Report, Settlement
 from .store.liveness import FilePresence
 
 ENDLESS = 10_000

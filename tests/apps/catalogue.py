@@ -11,7 +11,9 @@ from flask_backburner import Backburner, Job, JobError, current_job
 from flask_backburner.engine.local.worker import Worker
 from flask_backburner.ids import new_id
 from flask_backburner.record import Failed, Fault, Retry
-from flask_backburner.store.base import NewJob, Report, Settlement, Store
+from flask_backburner.store.base import Store
+from flask_backburner.store.claim import Report, Settlement
+from flask_backburner.store.new_job import NewJob
 
 FOLDER = "CATALOGUE"
 USER = "ann"

@@ -8,7 +8,8 @@ from flask_backburner.record import (
     Retry,
     State,
 )
-from flask_backburner.store.base import Claim, Presence, Settlement, Store
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import Claim, Settlement
 from support.stores import (
     AGAIN,
     BROKEN,

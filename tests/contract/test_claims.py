@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from flask_backburner.clock import moment
 from flask_backburner.record import Progress, Released, State
-from flask_backburner.store.base import Claim, Presence, Report, Store
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import Claim, Report
 from support.stores import NOON, FakeClock, add, claim, job, settle
 
 

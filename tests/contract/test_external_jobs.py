@@ -6,7 +6,8 @@ import pytest
 
 from flask_backburner.clock import moment
 from flask_backburner.record import Cancelled, Outcome, Progress, Released, State
-from flask_backburner.store.base import Presence, Report, Store
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import Report
 from support.stores import BROKEN, DONE, NOON, FakeClock, add, claim, counted, driven, lines, settle
 
 

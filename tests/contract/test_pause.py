@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from flask_backburner.record import Reason, State
-from flask_backburner.store.base import Presence, Store, Turn
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import Turn
 from support.stores import DONE, NOON, FakeClock, Home, add, claim, crash, settle
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flask_backburner.errors import JobForgotten, JobNotFound
-from flask_backburner.store.base import TOMBSTONES_KEPT, Presence, Report, Store
+from flask_backburner.store.base import TOMBSTONES_KEPT, Presence, Store
+from flask_backburner.store.claim import Report
 from support.stores import BROKEN, KEEPING, NOON, FakeClock, add, claim, counted, finish, settle
 
 

@@ -25,10 +25,9 @@ from flask_backburner.store.base import (
     PATIENCE_FOR_WORKER,
     Mark,
     Presence,
-    Report,
-    Settlement,
     Store,
 )
+from flask_backburner.store.claim import Report, Settlement
 from support.stores import (
     AGAIN,
     BROKEN,

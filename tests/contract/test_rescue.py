@@ -8,7 +8,8 @@ import pytest
 
 from flask_backburner.clock import moment
 from flask_backburner.record import SUSPICIOUS, Released, State
-from flask_backburner.store.base import Claim, Presence, Store, WorkerInfo
+from flask_backburner.store.base import Presence, Store, WorkerInfo
+from flask_backburner.store.claim import Claim
 from support.stores import (
     DONE,
     JITTER,

@@ -9,7 +9,8 @@ import pytest
 from flask_backburner.clock import moment
 from flask_backburner.errors import JobForgotten, JobNotFound, JobNotRetryable
 from flask_backburner.record import Cancelled, State
-from flask_backburner.store.base import Presence, Report, Store
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import Report
 from support.stores import (
     AGAIN,
     BROKEN,

@@ -18,7 +18,13 @@ from flask_backburner.record import (
     Retry,
     State,
 )
-from flask_backburner.store.base import Claim, Presence, Report, Settlement, Store, Turn
+from flask_backburner.store.base import Presence, Store
+from flask_backburner.store.claim import (
+    Claim,
+    Report,
+    Settlement,
+    Turn,
+)
 from support.stores import (
     AGAIN,
     BROKEN,

@@ -11,7 +11,7 @@ from typing import Any
 from flask_backburner import Job, Task
 from flask_backburner.files import FileFolder
 from flask_backburner.running import RunningJob
-from flask_backburner.store.base import Claim, Report
+from flask_backburner.store.claim import Claim, Report
 from flask_backburner.testing import JobBench, isolated
 from support.apps import Site, site_in
 

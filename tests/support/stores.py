@@ -26,9 +26,11 @@ from flask_backburner.record import (
     State,
     Succeeded,
 )
-from flask_backburner.store.base import Claim, Keeping, NewJob, Presence, Settlement, Store
+from flask_backburner.store.base import Keeping, Presence, Store
+from flask_backburner.store.claim import Claim, Settlement
 from flask_backburner.store.liveness import FilePresence
 from flask_backburner.store.memory import Memory, MemoryPresence, MemoryStore
+from flask_backburner.store.new_job import NewJob
 from flask_backburner.store.redis import RedisStore
 from flask_backburner.store.sqlite import SQLiteStore
 from support import redis_server

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from ..store.base import Claim
+from ..store.claim import Claim
 from .told import Told
 
 

@@ -9,8 +9,8 @@ from msgspec import json
 
 from ..errors import AliasTaken, QueueFull
 from ..record import State
-from .base import NewJob
 from .claims import NO_ARGUMENTS
+from .new_job import NewJob
 from .transaction import Transaction
 
 

@@ -7,18 +7,9 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
-from ..clock import moment
-from ..record import (
-    RESCUES,
-    JobFile,
-    JobRecord,
-    Line,
-    Outcome,
-    Progress,
-    ResultKind,
-    State,
-    Waiting,
-)
+from ..record import JobFile, JobRecord, Line, ResultKind, State, Waiting
+from .claim import Claim, Report, Settlement, Turn
+from .new_job import NewJob
 
 LINES_KEPT = 1000
 """So many of the newest log lines of a job are kept."""
@@ -40,114 +31,6 @@ class Keeping(Struct, frozen=True):
     done: float = 7 * 86400.0
     failed: float = 30 * 86400.0
     bytes: int = 10 << 30
-
-
-class NewJob(Struct, frozen=True):
-    """A job to be added. ``arguments`` are encoded; ``run_at`` is in seconds since the epoch.
-
-    An ``external`` job is never claimed: other code drives it. If it has a ``deadline``, so many
-    seconds of silence make it ``lost``. ``retries`` failures and ``rescues`` crashes are
-    forgiven. One not begun by ``start_by``, in seconds since the epoch, expires. ``alias`` is an
-    id of the caller's own.
-    """
-
-    id: str
-    task: str
-    arguments: bytes
-    queue: str = "default"
-    priority: int = 0
-    run_at: float | None = None
-    owner: str | None = None
-    external: bool = False
-    deadline: float | None = None
-    retries: int = 0
-    rescues: int = RESCUES
-    start_by: float | None = None
-    alias: str | None = None
-
-
-def new_record(job: NewJob, now: float) -> JobRecord:
-    """The record of a job that was just added."""
-    created = moment(now)
-    return JobRecord(
-        id=job.id,
-        task=job.task,
-        queue=job.queue,
-        priority=job.priority,
-        state=State.QUEUED,
-        version=1,
-        fence=0,
-        attempt=0,
-        crashes=0,
-        created_at=created,
-        run_at=created if job.run_at is None else moment(job.run_at),
-        started_at=None,
-        finished_at=None,
-        updated_at=created,
-        progress=Progress(),
-        progressed_at=None,
-        cancel_requested=False,
-        fault=None,
-        worker=None,
-        last_line=0,
-        owner=job.owner,
-        external=job.external,
-        retries=job.retries,
-        start_by=None if job.start_by is None else moment(job.start_by),
-    )
-
-
-class Claim(Struct, frozen=True):
-    """A job in the hands of one worker. Who speaks for it shows ``id`` and ``fence``.
-
-    ``saved`` is what its earlier attempts wished to keep, by key.
-    """
-
-    id: str
-    fence: int
-    task: str
-    queue: str
-    attempt: int
-    arguments: bytes
-    failures: int = 0
-    retries: int = 0
-    crashes: int = 0
-    saved: tuple[tuple[str, bytes], ...] = ()
-
-
-class Report(Struct, frozen=True):
-    """News of a running job: its progress if that changed, new log lines and files.
-
-    ``saved`` is what later attempts shall know, by key; ``None`` forgets the key. ``overdue``
-    says that the job was told to stop and has not.
-    """
-
-    claim: Claim
-    progress: Progress | None = None
-    lines: tuple[Line, ...] = ()
-    files: tuple[JobFile, ...] = ()
-    saved: tuple[tuple[str, bytes | None], ...] = ()
-    overdue: bool = False
-
-
-class Settlement(Struct, frozen=True):
-    """How the attempt of a claimed job ended."""
-
-    claim: Claim
-    outcome: Outcome
-
-
-class Turn(Struct, frozen=True):
-    """What a worker gets back from its turn.
-
-    ``refused`` holds the claims, of those settled or reported, that are not this worker's any
-    more: nothing was recorded for them and their code is to stop. ``cancelling`` holds the ids
-    of this worker's running jobs for which a cancel was asked.
-    """
-
-    claimed: tuple[Claim, ...] = ()
-    refused: tuple[Claim, ...] = ()
-    cancelling: tuple[str, ...] = ()
 
 
 class WorkerInfo(Struct, frozen=True):

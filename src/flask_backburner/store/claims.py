@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ..record import State
 from . import line
-from .base import Claim
+from .claim import Claim
 from .transaction import Transaction
 
 NO_ARGUMENTS = b"{}"

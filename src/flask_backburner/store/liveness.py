@@ -17,7 +17,8 @@ import msgspec
 
 from ..clock import Clock
 from ..errors import StoreError
-from .base import Claim, Presence, WorkerInfo
+from .base import Presence, WorkerInfo
+from .claim import Claim
 from .locks import is_locked, open_lock, try_lock, unlock
 from .silence import Silence
 

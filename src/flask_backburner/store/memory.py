@@ -38,18 +38,19 @@ from .base import (
     LINES_KEPT,
     PATIENCE_FOR_WORKER,
     TOMBSTONES_KEPT,
-    Claim,
     Keeping,
     Mark,
-    NewJob,
     Presence,
+    Store,
+    WorkerInfo,
+)
+from .claim import (
+    Claim,
     Report,
     Settlement,
-    Store,
     Turn,
-    WorkerInfo,
-    new_record,
 )
+from .new_job import NewJob, new_record
 from .silence import Silence
 
 

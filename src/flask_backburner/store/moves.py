@@ -6,7 +6,7 @@ import random
 
 from ..record import Fault, State
 from . import line
-from .base import Claim
+from .claim import Claim
 from .transaction import Transaction
 
 HELD = """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..record import Progress
-from .base import LINES_KEPT, Claim, Report
+from .base import LINES_KEPT
+from .claim import Claim, Report
 from .moves import HELD, hear
 from .transaction import Transaction
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ..record import Cancelled, Crashed, Failed, Released, Retry, State, Succeeded
-from .base import Claim, Settlement
+from .claim import Claim, Settlement
 from .moves import HELD, crash, end, hear, keep_fault, requeue
 from .transaction import Transaction
 

@@ -17,21 +17,18 @@ from .base import (
     LINES_KEPT,
     Keeping,
     Mark,
-    NewJob,
     Presence,
-    Report,
-    Settlement,
     Store,
-    Turn,
     WorkerInfo,
-    new_record,
 )
+from .claim import Report, Settlement, Turn
 from .connections import BUSY_SECONDS, Connections, translated
 from .diagnosis import diagnose
 from .durability import LogSync
 from .liveness import FilePresence, Liveness
 from .look import Look
 from .moves import cancel, put_back
+from .new_job import NewJob, new_record
 from .reports import write_reports
 from .schema import migrate
 from .settlements import settle

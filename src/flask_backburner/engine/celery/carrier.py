@@ -15,7 +15,12 @@ from ...installation import Installation
 from ...record import Released
 from ...runner import stopped
 from ...running import RunningJob
-from ...store.base import Claim, Report, Settlement, Turn
+from ...store.claim import (
+    Claim,
+    Report,
+    Settlement,
+    Turn,
+)
 from ...trouble import Trouble
 from ..local.notices import Notices
 from ..local.pool import Means

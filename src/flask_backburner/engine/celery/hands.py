@@ -11,7 +11,7 @@ from ...installation import Installation
 from ...record import Outcome
 from ...runner import run_job, run_job_async
 from ...running import RunningJob
-from ...store.base import Claim, Settlement
+from ...store.claim import Claim, Settlement
 from ..local.pool import STOP_SECONDS, Means, Pool
 from .roster import Seat
 

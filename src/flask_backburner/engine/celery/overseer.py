@@ -14,7 +14,7 @@ from ...errors import JobTimedOut
 from ...installation import Installation
 from ...record import JobRecord, Released, State
 from ...runner import stopped
-from ...store.base import Claim, Settlement
+from ...store.claim import Claim, Settlement
 from ...trouble import Trouble
 from ...upkeep import Upkeep
 from ..local.notices import Notices

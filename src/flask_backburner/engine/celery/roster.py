@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from ...store.base import Claim
+from ...store.claim import Claim
 from ...store.locks import is_locked, open_lock, try_lock
 
 _NEW = ".new"

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from ...running import RunningJob
-from ...store.base import Claim
+from ...store.claim import Claim
 from .channel import (
     NUMBER,
     Answer,

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from ...record import JobFile, Line, Outcome, Progress
-from ...store.base import Claim, Report
+from ...store.claim import Claim, Report
 from .letter import Letter
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from ...errors import JobInterrupted
 from ...installation import Definition, Installation
 from ...record import SUSPICIOUS
 from ...runner import run_job, run_job_async
-from ...store.base import Claim, Report, Settlement
+from ...store.claim import Claim, Report, Settlement
 from ...submission import PREFIX
 from .address import Address
 from .loop import LoopPool

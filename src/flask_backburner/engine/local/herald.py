@@ -10,7 +10,7 @@ from threading import get_ident
 
 from ...errors import JobCancelled, JobInterrupted, JobReleased, JobTimedOut
 from ...running import RunningJob
-from ...store.base import Report
+from ...store.claim import Report
 from .channel import Channel, Interrupt, News
 
 TELL_INTERVAL = 0.1

@@ -15,7 +15,7 @@ from ...codec.shown import show_error
 from ...errors import JobCancelled, JobReleased, StoreError
 from ...record import Cancelled, Crashed, Failed, Fault, Outcome, Released
 from ...running import RunningJob, storable
-from ...store.base import Report
+from ...store.claim import Report
 from .berth import Berth, BerthLost, Message, Nurse
 from .channel import Answer, Commit, Ended, News, Ready, Unloadable
 from .letter import HOW_TO_TELL

@@ -16,7 +16,7 @@ from ...codec.shown import show_error
 from ...errors import JobInterrupted
 from ...record import Failed, Fault, Outcome, Released
 from ...running import RUNNING, RunningJob, storable
-from ...store.base import Claim, Report, Settlement
+from ...store.claim import Claim, Report, Settlement
 from .pool import STOP_SECONDS, Means, Pool
 
 JOBS_AT_ONCE = 1000

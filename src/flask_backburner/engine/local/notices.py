@@ -24,7 +24,7 @@ from ...signals import (
     job_succeeded,
     tell,
 )
-from ...store.base import Claim, Report, Settlement
+from ...store.claim import Claim, Report, Settlement
 
 logger = logging.getLogger("flask_backburner")
 

@@ -15,7 +15,7 @@ from ...errors import JobCancelled, JobInterrupted, JobReleased, JobTimedOut
 from ...files import FileFolder
 from ...record import Cancelled, Failed, Outcome, Released, Retry
 from ...running import Commit, RunningJob
-from ...store.base import Claim, Report, Settlement
+from ...store.claim import Claim, Report, Settlement
 
 STOP_SECONDS = 5.0
 """So long a job that was told to stop may take; then it is overdue."""

@@ -12,7 +12,7 @@ from ...errors import JobInterrupted, JobReleased
 from ...installation import Installation
 from ...runner import stopped
 from ...running import RunningJob
-from ...store.base import Settlement
+from ...store.claim import Settlement
 from .address import Address
 from .berth import Berth, Nurse
 from .keeper import Duty, Keeper

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import JobInterrupted
 from ...running import RunningJob
-from ...store.base import Claim, Settlement
+from ...store.claim import Claim, Settlement
 from .pool import Means, Pool
 
 

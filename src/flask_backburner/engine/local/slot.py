@@ -23,7 +23,7 @@ from ...installation import Installation
 from ...record import Failed, Outcome, Retry
 from ...runner import run_job, stopped
 from ...running import RunningJob, storable
-from ...store.base import Claim, Report
+from ...store.claim import Claim, Report
 from .channel import (
     Answer,
     Channel,

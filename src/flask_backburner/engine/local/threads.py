@@ -13,7 +13,7 @@ from ...codec.shown import show_error
 from ...errors import JobInterrupted
 from ...record import Failed, Fault, Outcome
 from ...running import RunningJob, storable
-from ...store.base import Claim, Report, Settlement
+from ...store.claim import Claim, Report, Settlement
 from .pool import STOP_SECONDS, Means, Pool
 
 AHEAD_SECONDS = 0.005

@@ -11,7 +11,13 @@ from ...context import capturing_logs
 from ...errors import JobCancelled, JobReleased
 from ...installation import Installation
 from ...record import Released
-from ...store.base import Claim, Presence, Report, Settlement, Turn
+from ...store.base import Presence
+from ...store.claim import (
+    Claim,
+    Report,
+    Settlement,
+    Turn,
+)
 from ...trouble import Trouble
 from ...upkeep import Upkeep
 from .address import Address

@@ -9,7 +9,7 @@ from msgspec import json
 
 from ...clock import moment
 from ...record import Fault, JobRecord, Progress, State
-from ..base import Claim
+from ..claim import Claim
 from .parcel import NO_ARGUMENTS
 
 _UNBLEMISHED = (State.SUCCEEDED, State.CANCELLED)

@@ -20,7 +20,8 @@ from ...record import (
     Retry,
     Succeeded,
 )
-from ..base import NewJob, Report, Settlement
+from ..claim import Report, Settlement
+from ..new_job import NewJob
 
 NO_ARGUMENTS = b"{}"
 NULL = b"null"

@@ -14,7 +14,8 @@ from msgspec import json
 
 from ...clock import Clock
 from ...errors import StoreError
-from ..base import Claim, Presence, WorkerInfo
+from ..base import Presence, WorkerInfo
+from ..claim import Claim
 from .roles import Roles
 from .space import Space, texts
 

@@ -23,18 +23,19 @@ from ...record import JobFile, JobRecord, Line, ResultKind, State, Waiting
 from ..base import (
     LINES_KEPT,
     TOMBSTONES_KEPT,
-    Claim,
     Keeping,
     Mark,
-    NewJob,
     Presence,
+    Store,
+    WorkerInfo,
+)
+from ..claim import (
+    Claim,
     Report,
     Settlement,
-    Store,
     Turn,
-    WorkerInfo,
-    new_record,
 )
+from ..new_job import NewJob, new_record
 from ..silence import Silence
 from .diagnosis import RUNNING_READ, SAMPLE, diagnose
 from .faults import EXPIRED, LOST, RESCUE_JITTER, SILENT
